@@ -1,0 +1,5 @@
+"""``python -m config`` is ``tradingnode``."""
+
+from config.cli import main
+
+main()

@@ -1,0 +1,233 @@
+"""The command line. A command is arguments, one call, an exit code."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterable
+from functools import wraps
+from typing import Any, NoReturn
+
+import click
+
+from config.problems import ConfigError, ExitCode, Problem, as_json, exit_code_of
+
+PRESET_NAMES = ("production", "testnet", "sandbox")
+
+
+class _StopAsked(BaseException):
+    """A signal before there is a node: the stop that was asked for is complete."""
+
+
+def _settings_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Add what all commands that read settings have in common, and turn problems into an exit code."""
+
+    @click.option("-p", "--preset", metavar="NAME", help="production, testnet or sandbox (or NAUTILUS_PRESET).")
+    @click.option("--env-file", multiple=True, metavar="FILE", help="Repeatable, later wins. Default: .env here, if it is there.")
+    @click.option("--json", "as_json", is_flag=True, help="One object on stdout, problems included.")
+    @click.option("--strict", is_flag=True, help="Warnings count (exit 3).")
+    @wraps(command)
+    def run(*args: Any, **kwargs: Any) -> None:
+        command(*args, **kwargs)
+
+    return run
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="tradingnode-config", prog_name="tradingnode")
+def cli() -> None:
+    """From the environment to a NautilusTrader TradingNode that tells the truth about itself."""
+
+
+def _load(preset: str | None, env_file: tuple[str, ...], **defaults: Any) -> Any:
+    from config.loading import load
+    from config.models import TradingNodeSettings
+
+    return load(TradingNodeSettings, env_file=env_file or ..., preset=preset, defaults=defaults)
+
+
+def _tell(problems: Iterable[Problem]) -> None:
+    """Print problems on stderr, in colour on a terminal."""
+    colour = sys.stderr.isatty() and "NO_COLOR" not in os.environ
+    for problem in problems:
+        head, _, rest = str(problem).partition(": ")
+        painted = click.style(head, fg="yellow" if problem.is_warning else "red", bold=True) if colour else head
+        click.echo(f"{painted}: {rest}", err=True, color=colour)
+
+
+def _finish(problems: Iterable[Problem], *, json_on_stdout: bool, strict: bool, **fields: Any) -> NoReturn:
+    """Tell the problems, once, and exit with the code of the gravest; warnings count under ``--strict``."""
+    found = tuple(problems)
+    code = exit_code_of(found if strict else [problem for problem in found if not problem.is_warning])
+    if json_on_stdout:
+        click.echo(as_json(found, ok=code is ExitCode.OK, exit_code=int(code), **fields))
+    else:
+        _tell(found)
+        errors = sum(not problem.is_warning for problem in found)
+        if errors > 1:
+            click.echo(f"{errors} errors, exit {int(code)}", err=True)
+    sys.exit(code)
+
+
+@cli.command()
+@_settings_options
+def check(preset: str | None, env_file: tuple[str, ...], as_json: bool, strict: bool) -> None:
+    """Tell every problem, or in one line what would run. Opens no socket."""
+    try:
+        settings = _load(preset, env_file)
+        if strict and settings.warnings:
+            _finish(settings.warnings, json_on_stdout=as_json, strict=strict)
+        from config.factory import TradingNodeConfigFactory
+
+        TradingNodeConfigFactory.from_settings(settings)
+    except ConfigError as error:
+        _finish(error.problems, json_on_stdout=as_json, strict=strict)
+    if not as_json:
+        click.echo(summary(settings))
+    _finish(settings.warnings, json_on_stdout=as_json, strict=strict, summary=summary(settings))
+
+
+def summary(settings: Any) -> str:
+    """Return in one line what would run."""
+    venues = ", ".join(
+        f"{name} {section.environment}{'' if section.has_key or settings.execution == 'SIMULATED' else ' (data only)'}"
+        for name in settings.active_venues
+        for section in (settings.credentials(name),)
+    )
+    redis = "no Redis" if settings.redis is None else f"Redis {settings.redis.host}:{settings.redis.port}"
+    simulated = ", simulated execution" if settings.execution == "SIMULATED" else ""
+    return f"ok: {settings.trader_id}, preset {settings.preset or 'none'}: {venues or 'no venue'}{simulated}, {redis}"
+
+
+@cli.command()
+@_settings_options
+def show(preset: str | None, env_file: tuple[str, ...], as_json: bool, strict: bool) -> None:
+    """Show the settings that apply, each with where it came from; a secret as ***."""
+    try:
+        settings = _load(preset, env_file)
+    except ConfigError as error:
+        _finish(error.problems, json_on_stdout=as_json, strict=strict)
+    from config.record import other_endpoints, rows
+
+    found = list(rows(settings))
+    if as_json:
+        listed = {
+            row.variable.name: {
+                "path": row.variable.path,
+                "value": row.value,
+                "tier": row.variable.tier,
+                "origin": None
+                if row.origin is None
+                else {"source": row.origin.source, "key": row.origin.key, "line": row.origin.line},
+            }
+            for row in found
+        }
+        _finish(settings.warnings, json_on_stdout=True, strict=strict, preset=settings.preset, settings=listed)
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for title in ("setting", "value", "from"):
+        table.add_column(title, overflow="fold")
+    for row in found:
+        spelled = "" if row.origin is None or row.origin.key == row.variable.name else f" as {row.origin.key}"
+        style = "dim" if row.origin is None else ""
+        table.add_row(*(Text(cell, style=style) for cell in (row.variable.name, row.value, row.where + spelled)))
+    console = Console(no_color="NO_COLOR" in os.environ or None, width=None if sys.stdout.isatty() else 200)
+    console.print(table)
+    for name, url in other_endpoints(settings):
+        console.print(Text(f"{name}: {url} is not the exchange's own host"))
+    _finish(settings.warnings, json_on_stdout=False, strict=strict)
+
+
+@cli.command()
+@click.option("--strategy", metavar="PATH:CLASS", help="A .py file or a dotted module, and the class in it.")
+@click.option("--strategy-config", metavar="FILE", help="Its configuration, JSON or TOML.")
+@click.option("--strategy-config-class", metavar="CLASS", help="Class of the configuration. Default: CLASSConfig.")
+@_settings_options
+def run(
+    preset: str | None,
+    env_file: tuple[str, ...],
+    as_json: bool,
+    strict: bool,
+    strategy: str | None,
+    strategy_config: str | None,
+    strategy_config_class: str | None,
+) -> None:
+    """Run a node: preflight, start, ready, watch, stop."""
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, _stop_asked)
+    try:
+        settings = _load(preset, env_file, logging={"log_colors": sys.stdout.isatty() and "NO_COLOR" not in os.environ})
+        if settings.preset is None:
+            fix = f"add --preset with one of {', '.join(PRESET_NAMES)}"
+            raise ConfigError([Problem("TN201", "--preset", "run needs a preset", fix, PRESET_NAMES)])
+        if strict and settings.warnings:
+            raise ConfigError(settings.warnings)
+        _tell(settings.warnings)
+        _preflight(settings)
+        _run(settings, strategy, strategy_config, strategy_config_class)
+    except ConfigError as error:
+        _finish((_redacted(problem) for problem in error.problems), json_on_stdout=as_json, strict=strict)
+    except _StopAsked:
+        click.echo("stopped before the node was started", err=True)
+
+
+def _stop_asked(*_: object) -> None:
+    raise _StopAsked
+
+
+def _preflight(settings: Any) -> None:
+    from config.problems import raise_errors
+    from config.record import write_record
+
+    if settings.redis is not None:
+        from config.preflight import check_redis
+
+        raise_errors(check_redis(settings.redis))
+    try:
+        write_record(settings)
+    except OSError as error:
+        message = f"the state directory {settings.state_directory} cannot be written: {error.strerror}"
+        fix = "make it writable for this user, or set NAUTILUS_STATE_DIR to one that is"
+        raise ConfigError([Problem("TN604", "NAUTILUS_STATE_DIR", message, fix)]) from None
+
+
+def _run(settings: Any, strategy: str | None, strategy_config: str | None, strategy_config_class: str | None) -> None:
+    from config.record import other_endpoints
+
+    click.echo(f"starting {summary(settings).removeprefix('ok: ')}", err=True)
+    for name, url in other_endpoints(settings):
+        click.echo(f"note: {name} is {url}, not the exchange's own host", err=True)
+
+    from config.factory import TradingNodeConfigFactory
+    from config.runner import Deadlines, run_node
+    from config.strategies import load_strategy
+
+    strategies = [] if strategy is None else [load_strategy(strategy, strategy_config, strategy_config_class)]
+    config = TradingNodeConfigFactory.from_settings(settings, strategies)
+
+    def ready(node: Any, seconds: float) -> None:
+        venues = ",".join(settings.active_venues)
+        click.echo(f"ready {settings.trader_id} {settings.preset} {venues} after {seconds:.2f} s", err=True)
+
+    run_node(config, Deadlines(settings.seconds_to_ready, settings.stop_timeout), on_ready=ready)
+    click.echo(f"stopped {settings.trader_id}", err=True)
+
+
+def _redacted(problem: Problem) -> Problem:
+    return problem
+
+
+def main() -> None:
+    """Run ``tradingnode``; ends with the documented exit codes and never with a traceback."""
+    try:
+        cli(standalone_mode=True)
+    except _StopAsked:
+        sys.exit(ExitCode.OK)
+    except KeyboardInterrupt:
+        sys.exit(130)

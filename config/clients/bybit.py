@@ -1,0 +1,180 @@
+"""Bybit: spot, linear, inverse and options of one unified account."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from nautilus_trader.adapters.bybit.config import BybitDataClientConfig, BybitExecClientConfig
+from nautilus_trader.adapters.bybit.data import BybitDataClient
+from nautilus_trader.adapters.bybit.factories import (
+    BybitLiveExecClientFactory,
+    get_cached_bybit_http_client,
+    get_cached_bybit_instrument_provider,
+)
+from nautilus_trader.cache.cache import Cache
+from nautilus_trader.common.component import LiveClock, MessageBus
+from nautilus_trader.core import nautilus_pyo3
+from nautilus_trader.core.nautilus_pyo3 import BybitEnvironment, BybitMarginMode, BybitProductType
+from nautilus_trader.live.factories import LiveDataClientFactory
+
+from config.clients.instruments import build_instrument_provider_config
+from config.masking import client_secret
+from config.models import BybitCredentials
+
+ENVIRONMENTS = {
+    "LIVE": BybitEnvironment.MAINNET,
+    "TESTNET": BybitEnvironment.TESTNET,
+    "DEMO": BybitEnvironment.DEMO,
+}
+PRODUCT_TYPES = {
+    "SPOT": BybitProductType.SPOT,
+    "LINEAR": BybitProductType.LINEAR,
+    "INVERSE": BybitProductType.INVERSE,
+    "OPTION": BybitProductType.OPTION,
+}
+MARGIN_MODES = {
+    "ISOLATED_MARGIN": BybitMarginMode.ISOLATED_MARGIN,
+    "REGULAR_MARGIN": BybitMarginMode.REGULAR_MARGIN,
+    "PORTFOLIO_MARGIN": BybitMarginMode.PORTFOLIO_MARGIN,
+}
+
+MAX_RETRIES = 3
+RETRY_DELAY_INITIAL_MS = 1_000
+RETRY_DELAY_MAX_MS = 10_000
+RECV_WINDOW_MS = 5_000
+
+
+class BybitPublicDataClientConfig(BybitDataClientConfig, frozen=True):
+    """Nautilus' data client configuration and the override that it lacks: the root of the public streams.
+
+    Parameters
+    ----------
+    base_url_ws_public : str, optional
+        Root of the public streams; ``/linear`` and so on is appended. None: the exchange's own.
+
+    """
+
+    base_url_ws_public: str | None = None
+
+
+def _common(credentials: BybitCredentials) -> dict[str, Any]:
+    return {
+        "api_key": client_secret(credentials.api_key),
+        "api_secret": client_secret(credentials.api_secret),
+        "product_types": tuple(PRODUCT_TYPES[name] for name in credentials.product_types),
+        "environment": ENVIRONMENTS[credentials.environment],
+        "base_url_http": credentials.base_url_http,
+        "proxy_url": client_secret(credentials.proxy_url),
+        "instrument_provider": build_instrument_provider_config(credentials),
+        "recv_window_ms": RECV_WINDOW_MS,
+        "max_retries": MAX_RETRIES,
+        "retry_delay_initial_ms": RETRY_DELAY_INITIAL_MS,
+        "retry_delay_max_ms": RETRY_DELAY_MAX_MS,
+    }
+
+
+def build_bybit_data_client_config(credentials: BybitCredentials) -> BybitPublicDataClientConfig:
+    """Return the data client's configuration; without a key it has public data only."""
+    return BybitPublicDataClientConfig(**_common(credentials), base_url_ws_public=credentials.base_url_ws_public)
+
+
+def build_bybit_exec_client_config(credentials: BybitCredentials) -> BybitExecClientConfig:
+    """Return the execution client's configuration: 3 retries with back-off from 1 to 10 s, receive window 5,000 ms."""
+    return BybitExecClientConfig(
+        **_common(credentials),
+        base_url_ws_private=credentials.base_url_ws_private,
+        base_url_ws_trade=credentials.base_url_ws_trade,
+        futures_leverages=dict(credentials.leverages) or None,
+        margin_mode=None if credentials.margin_mode is None else MARGIN_MODES[credentials.margin_mode],
+    )
+
+
+def environment_of(config: BybitDataClientConfig | BybitExecClientConfig) -> str:
+    """Return LIVE, TESTNET or DEMO as a built client resolves it."""
+    return next((name for name, member in ENVIRONMENTS.items() if member == config.environment), "LIVE")
+
+
+def urls_of(config: BybitDataClientConfig | BybitExecClientConfig) -> dict[str, str]:
+    """Return the urls that a built client dials, by what they are for, resolved by Nautilus' own functions."""
+    environment = config.environment or BybitEnvironment.MAINNET
+    urls = {"base_url_http": config.base_url_http or nautilus_pyo3.get_bybit_http_base_url(environment)}
+    if isinstance(config, BybitExecClientConfig):
+        urls["base_url_ws_private"] = config.base_url_ws_private or nautilus_pyo3.get_bybit_ws_url_private(environment)
+        urls["base_url_ws_trade"] = config.base_url_ws_trade or nautilus_pyo3.get_bybit_ws_url_trade(environment)
+    else:
+        for product_type in config.product_types or PRODUCT_TYPES.values():
+            urls[f"base_url_ws_public {product_type.name}"] = public_url(config, product_type)
+    return urls
+
+
+def public_url(config: BybitDataClientConfig, product_type: BybitProductType) -> str:
+    """Return the url of the public stream of one product type."""
+    root = getattr(config, "base_url_ws_public", None)
+    if root is None:
+        return nautilus_pyo3.get_bybit_ws_url_public(product_type, config.environment or BybitEnvironment.MAINNET)
+    return f"{root.rstrip('/')}/{product_type.name.lower()}"
+
+
+class BybitPublicDataClient(BybitDataClient):
+    """Nautilus' data client on the public streams of its configuration: the stock one dials ``base_url_http`` as a WebSocket."""
+
+    def __init__(self, *, config: BybitPublicDataClientConfig, **kwargs: Any) -> None:
+        super().__init__(config=config, **kwargs)
+        self._ws_clients = {
+            product_type: nautilus_pyo3.BybitWebSocketClient.new_public(
+                product_type=product_type,
+                environment=config.environment or BybitEnvironment.MAINNET,
+                url=public_url(config, product_type),
+                proxy_url=config.proxy_url,
+            )
+            for product_type in self._product_types
+        }
+        for client in self._ws_clients.values():
+            client.set_bars_timestamp_on_close(config.bars_timestamp_on_close)
+
+
+class BybitDataClientFactory(LiveDataClientFactory):
+    """Makes :class:`BybitPublicDataClient`."""
+
+    @staticmethod
+    def create(
+        loop: asyncio.AbstractEventLoop,
+        name: str,
+        config: BybitPublicDataClientConfig,
+        msgbus: MessageBus,
+        cache: Cache,
+        clock: LiveClock,
+    ) -> BybitPublicDataClient:
+        """Return the data client; the arguments are those of Nautilus' factory."""
+        # With the arguments of the stock execution factory, so that both share one HTTP client and its rate limits.
+        client = get_cached_bybit_http_client(
+            environment=config.environment or BybitEnvironment.MAINNET,
+            api_key=config.api_key,
+            api_secret=config.api_secret,
+            base_url=config.base_url_http,
+            timeout_secs=None,
+            max_retries=config.max_retries,
+            retry_delay_ms=config.retry_delay_initial_ms,
+            retry_delay_max_ms=config.retry_delay_max_ms,
+            recv_window_ms=config.recv_window_ms,
+            proxy_url=config.proxy_url,
+        )
+        provider = get_cached_bybit_instrument_provider(
+            client=client,
+            product_types=tuple(config.product_types or PRODUCT_TYPES.values()),
+            config=config.instrument_provider,
+        )
+        return BybitPublicDataClient(
+            loop=loop,
+            client=client,
+            msgbus=msgbus,
+            cache=cache,
+            clock=clock,
+            instrument_provider=provider,
+            config=config,
+            name=name,
+        )
+
+
+BybitExecClientFactory = BybitLiveExecClientFactory

@@ -1,0 +1,94 @@
+"""Which key is whose: a key reaches only the environment that it was said to be for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+from config.layers import Key, Merged, Value
+from config.problems import Problem
+from config.variables import KEY_NAMES
+
+GENERIC = {
+    "binance": ("BINANCE_API_KEY", "BINANCE_API_SECRET"),
+    "bybit": ("BYBIT_API_KEY", "BYBIT_API_SECRET"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """The pair for one venue, as values of its section, or what is missing."""
+
+    values: dict[str, Value]
+    problems: tuple[Problem, ...] = ()
+
+
+def own_names(venue: str, environment: str, account_type: str) -> tuple[str, str]:
+    """Return the names of key and secret that belong to ``environment`` alone."""
+    own = [key for key in KEY_NAMES if (key.venue, key.environment) == (venue, environment)]
+    names = [key.name for key in own if account_type in (key.account_types or (account_type,))] or [key.name for key in own[-2:]]
+    return (names[0], names[1]) if names else GENERIC[venue]
+
+
+def _first(keys: Iterable[Key], part: Literal["api_key", "api_secret"]) -> Key | None:
+    return next((key for key in keys if key.part == part), None)
+
+
+def _ways_out(venue: str, environment: str, account_type: str) -> str:
+    key, secret = own_names(venue, environment, account_type)
+    if environment == "LIVE":
+        return f"set {key} and {secret}"
+    flag = f"{venue.upper()}_ENVIRONMENT={environment}"
+    return (
+        f"set {key} and {secret}; or, if {GENERIC[venue][0]} is a {environment} key, write {flag} beside it in the same source; "
+        f"or leave {venue.upper()} out with NAUTILUS_VENUES"
+    )
+
+
+def select(merged: Merged, venue: str, environment: str, account_type: str) -> Selection:
+    """Return the key pair of ``venue`` for ``environment``.
+
+    Names of the environment's own win over the generic ones, which belong to the environment that their source says. Key and
+    secret may stand in different sources, but never come from different families of names.
+
+    Parameters
+    ----------
+    merged : Merged
+        The merged layers.
+    venue : {'binance', 'bybit'}
+        The venue's section.
+    environment : {'LIVE', 'TESTNET', 'DEMO'}
+        The environment that the venue's clients will be on.
+    account_type : str
+        Binance' account type: its testnets have keys of their own.
+
+    """
+    mine = [key for key in merged.keys if key.venue == venue]
+    fitting = [
+        key for key in mine if key.environment == environment and account_type in (key.account_types or (account_type,))
+    ]
+    family = [key for key in fitting if key.own] or fitting
+    api_key, api_secret = _first(family, "api_key"), _first(family, "api_secret")
+    if api_key is not None and api_secret is not None:
+        found = {f"{venue}.{key.part}": Value(key.value, key.origin) for key in (api_key, api_secret)}
+        return Selection(found)
+    half = api_key or api_secret
+    if half is not None:
+        missing = half.origin.key.removesuffix("_FILE")
+        old, new = ("KEY", "SECRET") if half.part == "api_key" else ("SECRET", "KEY")
+        missing = missing.removesuffix(old) + new
+        message = f"{half.origin.key} is set for {venue.upper()} {environment}, but {missing} is missing or empty"
+        if any(key.part != half.part for key in mine):
+            message += f" (the one that is set is not for {environment})"
+        fix = f"set {missing} for {environment} too: an {old.lower()} without its {new.lower()} is of no use"
+        return Selection({}, (Problem("TN502", missing, message, fix, origin=half.origin),))
+    if mine:
+        other = mine[0]
+        whose = f"{other.environment}{f' {other.account_types[0]}' if other.account_types else ''}"
+        message = f"{venue.upper()} is to run on {environment}, but {other.origin.key} is a {whose} key"
+        fix = _ways_out(venue, environment, account_type)
+        return Selection({}, (Problem("TN503", other.origin.key, message, fix, origin=other.origin),))
+    key, secret = own_names(venue, environment, account_type)
+    message = f"{venue.upper()} has no key for {environment}: {key} and {secret} are not set"
+    return Selection({}, (Problem("TN501", key, message, _ways_out(venue, environment, account_type)),))

@@ -1,0 +1,116 @@
+"""What the presets guarantee, looked up in the built configuration: its enums and resolved urls, not the inputs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+
+from nautilus_trader.common import Environment
+from nautilus_trader.config import TradingNodeConfig
+
+from config.clients import venue_of
+from config.endpoints import address, classify
+from config.models import TradingNodeSettings
+from config.problems import Problem
+
+type Check = Callable[[TradingNodeConfig, TradingNodeSettings], Iterator[Problem]]
+
+
+def _refused(code: str, key: str, message: str) -> Problem:
+    return Problem(code, key, message, "this was built against its preset: report it, and do not run it")
+
+
+def _clients(config: TradingNodeConfig) -> Iterator[tuple[str, object]]:
+    yield from ((f"data client {name}", client) for name, client in config.data_clients.items())
+    yield from ((f"execution client {name}", client) for name, client in config.exec_clients.items())
+
+
+def _environment_is(wanted: Environment) -> Check:
+    def check(config: TradingNodeConfig, _: TradingNodeSettings) -> Iterator[Problem]:
+        if config.environment is not wanted:
+            yield _refused("TN801", "environment", f"the environment is {config.environment!r}, expected {wanted!r}")
+
+    return check
+
+
+def _clients_are_on(*allowed: str) -> Check:
+    def check(config: TradingNodeConfig, _: TradingNodeSettings) -> Iterator[Problem]:
+        for name, client in _clients(config):
+            venue = venue_of(client)  # type: ignore[arg-type]  # what is no venue's has no environment
+            if venue is not None and (found := venue.environment_of(client)) not in allowed:
+                yield _refused("TN803", name, f"{name} is on {found}, expected {' or '.join(allowed)}")
+
+    return check
+
+
+def _urls_are(*allowed: str) -> Check:
+    def check(config: TradingNodeConfig, settings: TradingNodeSettings) -> Iterator[Problem]:
+        for name, client in _clients(config):
+            venue = venue_of(client)  # type: ignore[arg-type]  # what is no venue's has no urls
+            for what, url in venue.urls_of(client).items() if venue is not None else ():
+                if classify(url) not in allowed and address(url) not in settings.trusted_endpoints:
+                    yield _refused("TN807", name, f"{name} would dial {url} as {what}, a {classify(url)} host")
+
+    return check
+
+
+def _clients_have_keys(config: TradingNodeConfig, _: TradingNodeSettings) -> Iterator[Problem]:
+    for name in config.data_clients:
+        client = config.exec_clients.get(name)
+        if not (getattr(client, "api_key", None) and getattr(client, "api_secret", None)):
+            yield _refused("TN501", name, f"{name} has no execution client with a key")
+
+
+def _no_venue_executes(config: TradingNodeConfig, _: TradingNodeSettings) -> Iterator[Problem]:
+    for name, client in config.exec_clients.items():
+        if venue_of(client) is not None:
+            yield _refused("TN812", name, f"execution client {name} would send orders to the venue")
+
+
+def _risk_is_watched(config: TradingNodeConfig, _: TradingNodeSettings) -> Iterator[Problem]:
+    if config.risk_engine.bypass:
+        yield _refused("TN809", "risk_engine.bypass", "the risk engine is bypassed")
+
+
+def _books_are_reconciled(config: TradingNodeConfig, _: TradingNodeSettings) -> Iterator[Problem]:
+    if not config.exec_engine.reconciliation:
+        yield _refused("TN810", "exec_engine.reconciliation", "reconciliation is off")
+
+
+def _books_are_kept(config: TradingNodeConfig, _: TradingNodeSettings) -> Iterator[Problem]:
+    if config.cache is None or config.cache.database is None:
+        yield _refused("TN804", "cache.database", "the cache has no Redis")
+    elif config.cache.flush_on_start:
+        yield _refused("TN811", "cache.flush_on_start", "Redis would be flushed at start")
+
+
+GUARANTEES: Mapping[str, tuple[Check, ...]] = {
+    "production": (
+        _environment_is(Environment.LIVE),
+        _clients_are_on("LIVE"),
+        _urls_are("live"),
+        _clients_have_keys,
+        _risk_is_watched,
+        _books_are_reconciled,
+        _books_are_kept,
+    ),
+    "testnet": (
+        _environment_is(Environment.SANDBOX),
+        _clients_are_on("TESTNET", "DEMO"),
+        _urls_are("testnet", "other"),
+        _clients_have_keys,
+        _risk_is_watched,
+    ),
+    "sandbox": (
+        _environment_is(Environment.SANDBOX),
+        _clients_are_on("LIVE"),
+        _urls_are("live", "other"),
+        _no_venue_executes,
+        _risk_is_watched,
+    ),
+}
+
+
+def broken_guarantees(config: TradingNodeConfig, settings: TradingNodeSettings) -> tuple[Problem, ...]:
+    """Return what the settings' preset guarantees and ``config`` does not keep; nothing where there is no preset."""
+    checks = GUARANTEES[settings.preset] if settings.preset is not None else ()
+    return tuple(problem for check in checks for problem in check(config, settings))

@@ -1,0 +1,58 @@
+"""What lies outside the process, tried before a node is built: Nautilus itself would hang on it."""
+
+from __future__ import annotations
+
+from config.models import RedisConfig
+from config.problems import Problem
+
+
+def check_redis(redis: RedisConfig) -> tuple[Problem, ...]:
+    """Return what keeps a node from using Redis; takes at most ``redis.timeout`` seconds for each of connection and answer.
+
+    Parameters
+    ----------
+    redis : RedisConfig
+        The server; user and password are really used.
+
+    """
+    from redis import Redis
+    from redis.exceptions import AuthenticationError, RedisError, ResponseError
+    from redis.retry import Retry
+    from redis.backoff import NoBackoff
+
+    where = f"{redis.host}:{redis.port}"
+    client = Redis(
+        host=redis.host,
+        port=redis.port,
+        username=redis.username,
+        password=None if redis.password is None else redis.password.get_secret_value(),
+        ssl=redis.ssl,
+        socket_connect_timeout=redis.timeout,
+        socket_timeout=redis.timeout,
+        retry=Retry(NoBackoff(), 0),
+    )
+    try:
+        client.ping()
+    except AuthenticationError as error:
+        user = f"user {redis.username}" if redis.username is not None else "the default user"
+        key = "REDIS_USERNAME and REDIS_PASSWORD" if redis.username is not None else "REDIS_PASSWORD"
+        message = f"Redis at {where} refuses {user}: {_kind(error)}"
+        return (Problem("TN602", "REDIS_PASSWORD", message, f"set {key} to what that server expects"),)
+    except ResponseError as error:
+        message = f"Redis at {where} answers, but cannot be used: {_kind(error)}"
+        return (Problem("TN603", "REDIS_HOST", message, "mend what it names, then run again"),)
+    except (RedisError, OSError) as error:
+        tls = " with TLS" if redis.ssl else ""
+        message = f"Redis at {where} cannot be reached{tls} within {redis.timeout} s: {_kind(error)}"
+        fix = f"start Redis at {where}, or set REDIS_HOST and REDIS_PORT" + (
+            "; is that port plain? then REDIS_SSL=false" if redis.ssl else ""
+        )
+        return (Problem("TN601", "REDIS_HOST", message, fix),)
+    finally:
+        client.close()
+    return ()
+
+
+def _kind(error: Exception) -> str:
+    """Return the server's or the system's own words, on one line."""
+    return " ".join(str(error).split()) or type(error).__name__

@@ -1,0 +1,183 @@
+"""Every variable that is read, in one table: derived from the models, with the few names that are no field of theirs."""
+
+from __future__ import annotations
+
+import types
+from annotated_types import Ge, Le
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import EnumType
+from functools import cache
+from typing import Any, Literal, TypeAliasType, Union, get_args, get_origin
+
+from pydantic import BaseModel, SecretStr
+from pydantic.fields import FieldInfo
+
+from config.models import Setting, TradingNodeSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Variable:
+    """One environment variable.
+
+    Parameters
+    ----------
+    name : str
+        As it is spelled in the environment.
+    path : str
+        Dotted path of the setting that it sets, such as ``redis.port``.
+    accepted : str
+        What is accepted, in words.
+    choices : tuple of str
+        The accepted values, where they are a short list.
+    secret : bool
+        Whether the value is a secret; then ``<NAME>_FILE`` and a file in the secrets directory are read too.
+
+    """
+
+    name: str
+    path: str
+    accepted: str
+    description: str
+    choices: tuple[str, ...] = ()
+    secret: bool = False
+    tier: Literal["essential", "advanced"] = "advanced"
+    default: Any = None
+    required: bool = False
+    example: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Flag:
+    """A yes-or-no variable that says which environment of a venue is meant."""
+
+    name: str
+    path: str
+    means: Literal["TESTNET", "DEMO"]
+
+
+@dataclass(frozen=True, slots=True)
+class KeyName:
+    """A credential under a name of its own for one environment, as Nautilus' adapters read it."""
+
+    name: str
+    venue: Literal["binance", "bybit"]
+    part: Literal["api_key", "api_secret"]
+    environment: Literal["TESTNET", "DEMO"]
+    account_types: tuple[str, ...] = ()
+
+
+FLAGS = (
+    Flag("BINANCE_TESTNET", "binance.environment", "TESTNET"),
+    Flag("BYBIT_TESTNET", "bybit.environment", "TESTNET"),
+    Flag("BYBIT_DEMO", "bybit.environment", "DEMO"),
+)
+_KEY_PREFIXES: tuple[tuple[str, Any, Any, tuple[str, ...]], ...] = (
+    ("BINANCE_TESTNET", "binance", "TESTNET", ("SPOT",)),
+    ("BINANCE_FUTURES_TESTNET", "binance", "TESTNET", ("USDT_FUTURES", "COIN_FUTURES")),
+    ("BINANCE_DEMO", "binance", "DEMO", ()),
+    ("BYBIT_TESTNET", "bybit", "TESTNET", ()),
+    ("BYBIT_DEMO", "bybit", "DEMO", ()),
+)
+KEY_NAMES = tuple(
+    KeyName(f"{prefix}_{part.upper()}", venue, part, environment, account_types)
+    for prefix, venue, environment, account_types in _KEY_PREFIXES
+    for part in ("api_key", "api_secret")
+)
+# Read before there are settings: they say how the settings are found.
+PRESET_VARIABLE = "NAUTILUS_PRESET"
+SECRETS_DIR_VARIABLE = "NAUTILUS_SECRETS_DIR"
+SECRETS_DIR_DEFAULT = "/run/secrets"
+
+
+def _parts(annotation: Any) -> tuple[Any, ...]:
+    """Return the alternatives of a type without None, aliases and annotations resolved."""
+    if isinstance(annotation, TypeAliasType):
+        return _parts(annotation.__value__)
+    if hasattr(annotation, "__metadata__"):
+        return _parts(annotation.__origin__)
+    if get_origin(annotation) in (Union, types.UnionType):
+        return tuple(part for alternative in get_args(annotation) for part in _parts(alternative))
+    return () if annotation is type(None) else (annotation,)
+
+
+def _choices(annotation: Any) -> tuple[str, ...]:
+    (kind,) = _parts(annotation)
+    if get_origin(kind) is Literal:
+        return tuple(map(str, get_args(kind)))
+    return tuple(member.value for member in kind) if isinstance(kind, EnumType) else ()
+
+
+def _accepted(field: FieldInfo, choices: tuple[str, ...]) -> str:
+    (kind,) = _parts(field.annotation)
+    if choices:
+        return "one of " + ", ".join(choices)
+    if kind is bool:
+        return "true or false"
+    low = next((item.ge for item in field.metadata if isinstance(item, Ge)), None)
+    high = next((item.le for item in field.metadata if isinstance(item, Le)), None)
+    noun = "a whole number" if kind is int else "a number"
+    return f"{noun} from {low} to {high}"
+
+
+def _variable(path: str, field: FieldInfo, setting: Setting) -> Variable:
+    choices = _choices(field.annotation)
+    required = field.is_required()
+    return Variable(
+        name=setting.variable,
+        path=path,
+        accepted=setting.accepted or _accepted(field, choices),
+        description=field.description or "",
+        choices=choices,
+        secret=SecretStr in _parts(field.annotation),
+        tier=setting.tier,
+        default=None if required else field.get_default(call_default_factory=True, validated_data={}),
+        required=required,
+        example=setting.example,
+    )
+
+
+def _walk(model: type[BaseModel], prefix: str = "") -> list[Variable]:
+    found = []
+    for name, field in model.model_fields.items():
+        (kind, *_) = _parts(field.annotation)
+        setting = next((item for item in field.metadata if isinstance(item, Setting)), None)
+        if setting is not None:
+            found.append(_variable(prefix + name, field, setting))
+        elif isinstance(kind, type) and issubclass(kind, BaseModel):
+            found += _walk(kind, f"{prefix}{name}.")
+    return found
+
+
+@cache
+def variables() -> Mapping[str, Variable]:
+    """Return the variables of all fields by name, in the order of the models."""
+    return {variable.name: variable for variable in _walk(TradingNodeSettings)}
+
+
+@cache
+def variables_by_path() -> Mapping[str, Variable]:
+    """Return the variables of all fields by dotted path."""
+    return {variable.path: variable for variable in variables().values()}
+
+
+@cache
+def secret_names() -> frozenset[str]:
+    """Return the names whose values are secrets; each may also come from a file."""
+    return frozenset([*(name for name, variable in variables().items() if variable.secret), *(key.name for key in KEY_NAMES)])
+
+
+@cache
+def known_names() -> frozenset[str]:
+    """Return every name that is read from an environment or a ``.env`` file."""
+    secrets = secret_names()
+    return frozenset(
+        [
+            *variables(),
+            *(flag.name for flag in FLAGS),
+            *secrets,
+            *(f"{name}_FILE" for name in secrets),
+            PRESET_VARIABLE,
+            SECRETS_DIR_VARIABLE,
+        ]
+    )
