@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import sys
-import time
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from functools import wraps
 from typing import Any, NoReturn
 
@@ -23,17 +22,19 @@ class _StopAsked(BaseException):
 
 
 def _settings_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Add what all commands that read settings have in common, and turn problems into an exit code."""
+    """Add the options that all commands which read settings have in common."""
 
     @click.option("-p", "--preset", metavar="NAME", help="production, testnet or sandbox (or NAUTILUS_PRESET).")
-    @click.option("--env-file", multiple=True, metavar="FILE", help="Repeatable, later wins. Default: .env here, if it is there.")
+    @click.option(
+        "--env-file", multiple=True, metavar="FILE", help="Repeatable, later wins. Default: .env here, if it is there."
+    )
     @click.option("--json", "as_json", is_flag=True, help="One object on stdout, problems included.")
     @click.option("--strict", is_flag=True, help="Warnings count (exit 3).")
     @wraps(command)
-    def run(*args: Any, **kwargs: Any) -> None:
+    def with_options(*args: Any, **kwargs: Any) -> None:
         command(*args, **kwargs)
 
-    return run
+    return with_options
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -110,7 +111,7 @@ def show(preset: str | None, env_file: tuple[str, ...], as_json: bool, strict: b
         settings = _load(preset, env_file)
     except ConfigError as error:
         _finish(error.problems, json_on_stdout=as_json, strict=strict)
-    from config.record import other_endpoints, rows
+    from config.record import rows
 
     found = list(rows(settings))
     if as_json:
@@ -139,8 +140,8 @@ def show(preset: str | None, env_file: tuple[str, ...], as_json: bool, strict: b
         table.add_row(*(Text(cell, style=style) for cell in (row.variable.name, row.value, row.where + spelled)))
     console = Console(no_color="NO_COLOR" in os.environ or None, width=None if sys.stdout.isatty() else 200)
     console.print(table)
-    for name, url in other_endpoints(settings):
-        console.print(Text(f"{name}: {url} is not the exchange's own host"))
+    for line in _other_hosts(settings):
+        console.print(Text(line))
     _finish(settings.warnings, json_on_stdout=False, strict=strict)
 
 
@@ -161,6 +162,7 @@ def run(
     """Run a node: preflight, start, ready, watch, stop."""
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, _stop_asked)
+    settings = None
     try:
         settings = _load(preset, env_file, logging={"log_colors": sys.stdout.isatty() and "NO_COLOR" not in os.environ})
         if settings.preset is None:
@@ -172,7 +174,8 @@ def run(
         _preflight(settings)
         _run(settings, strategy, strategy_config, strategy_config_class)
     except ConfigError as error:
-        _finish((_redacted(problem) for problem in error.problems), json_on_stdout=as_json, strict=strict)
+        problems = error.problems if settings is None else [_redacted(problem, settings) for problem in error.problems]
+        _finish(problems, json_on_stdout=as_json, strict=strict)
     except _StopAsked:
         click.echo("stopped before the node was started", err=True)
 
@@ -198,11 +201,9 @@ def _preflight(settings: Any) -> None:
 
 
 def _run(settings: Any, strategy: str | None, strategy_config: str | None, strategy_config_class: str | None) -> None:
-    from config.record import other_endpoints
-
     click.echo(f"starting {summary(settings).removeprefix('ok: ')}", err=True)
-    for name, url in other_endpoints(settings):
-        click.echo(f"note: {name} is {url}, not the exchange's own host", err=True)
+    for line in _other_hosts(settings):
+        click.echo(line, err=True)
 
     from config.factory import TradingNodeConfigFactory
     from config.runner import Deadlines, run_node
@@ -211,7 +212,7 @@ def _run(settings: Any, strategy: str | None, strategy_config: str | None, strat
     strategies = [] if strategy is None else [load_strategy(strategy, strategy_config, strategy_config_class)]
     config = TradingNodeConfigFactory.from_settings(settings, strategies)
 
-    def ready(node: Any, seconds: float) -> None:
+    def ready(_node: Any, seconds: float) -> None:
         venues = ",".join(settings.active_venues)
         click.echo(f"ready {settings.trader_id} {settings.preset} {venues} after {seconds:.2f} s", err=True)
 
@@ -219,8 +220,27 @@ def _run(settings: Any, strategy: str | None, strategy_config: str | None, strat
     click.echo(f"stopped {settings.trader_id}", err=True)
 
 
-def _redacted(problem: Problem) -> Problem:
-    return problem
+def _redacted(problem: Problem, settings: Any) -> Problem:
+    from config.record import redacted
+
+    return replace(problem, message=redacted(problem.message, settings))
+
+
+def _other_hosts(settings: Any) -> Iterable[str]:
+    from config.record import other_endpoints
+
+    for host, names in other_endpoints(settings).items():
+        yield f"note: {host} is not the exchange's own host ({', '.join(names)})"
+
+
+@cli.command()
+@click.option("--format", "form", type=click.Choice(["env", "md", "json"]), default="env", help="Default: env.")
+@click.option("-p", "--preset", type=click.Choice(PRESET_NAMES), help="For which preset the .env is.")
+def schema(form: str, preset: str | None) -> None:
+    """Print the reference of all settings, generated from the models."""
+    from config.reference import as_env, as_json_schema, as_markdown
+
+    click.echo({"env": lambda: as_env(preset), "md": as_markdown, "json": as_json_schema}[form](), nl=False)
 
 
 def main() -> None:

@@ -27,7 +27,9 @@ class Selection:
 def own_names(venue: str, environment: str, account_type: str) -> tuple[str, str]:
     """Return the names of key and secret that belong to ``environment`` alone."""
     own = [key for key in KEY_NAMES if (key.venue, key.environment) == (venue, environment)]
-    names = [key.name for key in own if account_type in (key.account_types or (account_type,))] or [key.name for key in own[-2:]]
+    names = [key.name for key in own if account_type in (key.account_types or (account_type,))] or [
+        key.name for key in own[-2:]
+    ]
     return (names[0], names[1]) if names else GENERIC[venue]
 
 

@@ -165,11 +165,13 @@ def _venue_clients(settings: TradingNodeSettings) -> dict[str, Any]:
 def _simulated_clients(settings: TradingNodeSettings) -> dict[str, Any]:
     balances = settings.sandbox_starting_balances
     return {
-        name: build_sandbox_exec_client_config(name, settings.credentials(name), balances) for name in settings.active_venues
+        name: build_sandbox_exec_client_config(name, settings.credentials(name), balances)
+        for name in settings.active_venues
     }
 
 
 EXEC_CLIENTS = {"VENUE": _venue_clients, "SIMULATED": _simulated_clients}
+
 
 def _logging(settings: TradingNodeSettings) -> LoggingSettings:
     return settings.logging.model_copy(update={"log_directory": settings.log_directory})

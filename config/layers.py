@@ -113,14 +113,19 @@ def layer_of_call(name: str, tree: Mapping[str, Any]) -> Layer:
     values: dict[str, Value] = {}
     for field_name, given in tree.items():
         if isinstance(given, Mapping) and field_name in SECTIONS:
-            values |= {f"{field_name}.{key}": Value(value, Origin(name, f"{field_name}.{key}")) for key, value in given.items()}
+            values |= {
+                f"{field_name}.{key}": Value(value, Origin(name, f"{field_name}.{key}")) for key, value in given.items()
+            }
         else:
             values[field_name] = Value(given, Origin(name, field_name))
     keys = [
         key
         for path, value in values.items()
         for key in _generic_key(
-            path, values, value.value if isinstance(value.value, SecretStr) else SecretStr(str(value.value)), value.origin
+            path,
+            values,
+            value.value if isinstance(value.value, SecretStr) else SecretStr(str(value.value)),
+            value.origin,
         )
     ]
     return Layer(name, _without_keys(values), tuple(keys))

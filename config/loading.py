@@ -47,7 +47,14 @@ def load[S: TradingNodeSettings](
 
     layers = [layer_of(source) for source in sources]
     problems += [problem for _, found in layers for problem in found]
-    merged = merge([layer_of_call(COMMAND, defaults or {}), _preset_layer(name), *(layer for layer, _ in layers), layer_of_call(CALL, values or {})])
+    merged = merge(
+        [
+            layer_of_call(COMMAND, defaults or {}),
+            _preset_layer(name),
+            *(layer for layer, _ in layers),
+            layer_of_call(CALL, values or {}),
+        ]
+    )
     tree, origins, found = _tree(merged, environ)
     problems += found
     settings, found = _validate(cls, tree, origins, merged)
@@ -58,7 +65,8 @@ def load[S: TradingNodeSettings](
         told = {problem.key for problem in problems}
         problems += [problem for problem in risky(settings) if problem.key not in told]
     warnings = raise_errors(_once(problems))
-    assert settings is not None  # without settings there was an error
+    if settings is None:
+        raise ConfigError(problems)
     settings._preset = name
     settings._warnings = warnings
     return settings
@@ -95,7 +103,9 @@ def _tree(merged: Merged, environ: Mapping[str, str]) -> tuple[dict[str, Any], d
     simulated = merged.text("execution", "VENUE") == "SIMULATED"
     named = chosen.get("venues")
     with_key = list(dict.fromkeys(key.venue for key in merged.keys))
-    on = [venue for venue in VENUE_FIELDS if (venue.upper() in str(named.value).upper() if named else venue in with_key)]
+    on = [
+        venue for venue in VENUE_FIELDS if (venue.upper() in str(named.value).upper() if named else venue in with_key)
+    ]
     for venue in on:
         if simulated:
             continue
@@ -108,8 +118,8 @@ def _tree(merged: Merged, environ: Mapping[str, str]) -> tuple[dict[str, Any], d
         origin = next(key.origin for key in merged.keys)
         chosen["venues"] = Value(tuple(venue.upper() for venue in on), origin)
     if "state_dir" not in chosen and "trader_id" in chosen and (home := _state_home(environ)) is not None:
-        path = home / "tradingnode" / str(chosen["trader_id"].value)
-        chosen["state_dir"] = Value(path, Origin(STATE_HOME, "XDG_STATE_HOME"))
+        folder = home / "tradingnode" / str(chosen["trader_id"].value)
+        chosen["state_dir"] = Value(folder, Origin(STATE_HOME, "XDG_STATE_HOME"))
 
     by_preset = {path for path, value in chosen.items() if value.origin.source.startswith("preset")}
     sections = {path.partition(".")[0] for path in chosen.keys() - by_preset if "." in path} | set(on)
@@ -195,11 +205,17 @@ def _problem(detail: Mapping[str, Any], origins: Mapping[str, Origin], merged: M
         return Problem("TN402", key, message, f"set {key}, for example {key}={variable.example}", variable.choices)
     if str(detail["type"]).startswith(MISFIT):
         message = str(detail["msg"])
-        return Problem("TN406", key, message, f"change {key} or what contradicts it", variable.choices, origin, overridden)
+        return Problem(
+            "TN406", key, message, f"change {key} or what contradicts it", variable.choices, origin, overridden
+        )
     given = merged.values.get(path)
     hidden = variable.secret or given is None or isinstance(given.value, SecretStr)
     found = f"{key} is not valid" if hidden or given is None else f"{key} is '{given.value}'"
-    near = get_close_matches(str(given.value).upper(), variable.choices, n=1, cutoff=0.5) if given is not None and not hidden else []
+    near = (
+        get_close_matches(str(given.value).upper(), variable.choices, n=1, cutoff=0.5)
+        if given is not None and not hidden
+        else []
+    )
     if near:
         fix = f"did you mean {near[0]}?"
     elif variable.default in (None, (), {}):

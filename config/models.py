@@ -1,11 +1,11 @@
 """The settings tree: frozen, checked, and free of any nautilus import.
 
-Every field carries, once, its environment variable, whether it is essential or advanced, its bounds, its default and its meaning.
+Every field carries, once, its environment variable, whether it is essential or advanced, its bounds, its default and
+its meaning.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from enum import StrEnum
@@ -98,7 +98,7 @@ type VenueEnvironment = Literal["LIVE", "TESTNET", "DEMO"]
 type LogLevel = Literal["TRACE", "DEBUG", "INFO", "WARN", "WARNING", "ERROR", "OFF"]
 
 Seconds = Annotated[float, Field(allow_inf_nan=False)]
-# 1 to 99 999 999 commands in a span of at most 23:59:59 that is not zero: Nautilus reads other forms wrongly or crashes in the node.
+# A count above zero in a span above zero, at most 23:59:59: Nautilus reads other forms wrongly, or crashes in the node.
 Rate = Annotated[
     str, StringConstraints(strip_whitespace=True, pattern=r"^0*[1-9]\d{0,7}/(?:(?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d)$")
 ]
@@ -114,7 +114,8 @@ WsUrl = Annotated[str, StringConstraints(strip_whitespace=True, pattern=r"^wss?:
 HTTP_FORM, WS_FORM = "an http:// or https:// url", "a ws:// or wss:// url"
 # What Nautilus takes (it aborts the process on others); letters, digits, _ and - keep Redis keys and order ids plain.
 TraderIdText = Annotated[
-    str, StringConstraints(strip_whitespace=True, pattern=r"^[A-Za-z0-9_](?:[A-Za-z0-9_-]*[A-Za-z0-9_])?-[A-Za-z0-9_]+$")
+    str,
+    StringConstraints(strip_whitespace=True, pattern=r"^[A-Za-z0-9_](?:[A-Za-z0-9_-]*[A-Za-z0-9_])?-[A-Za-z0-9_]+$"),
 ]
 
 # Binance allows 36 characters for a client order id. Nautilus writes O-YYYYMMDD-HHMMSS-<trader tag>-<strategy tag>-<count>:
@@ -282,7 +283,11 @@ class ExchangeCredentials(_Section):
     @property
     def base_urls(self) -> dict[str, str]:
         """The base urls that were set, by field name."""
-        return {name: url for name in type(self).model_fields if name.startswith("base_url") and (url := getattr(self, name))}
+        return {
+            name: url
+            for name in type(self).model_fields
+            if name.startswith("base_url") and (url := getattr(self, name))
+        }
 
     @model_validator(mode="before")
     @classmethod
@@ -312,18 +317,23 @@ class ExchangeCredentials(_Section):
         return self
 
 
+def _inherited(name: str) -> Any:
+    """Return default, bounds and meaning of a field of all venues; each venue adds its own variable."""
+    return ExchangeCredentials.model_fields[name]
+
+
 class BinanceCredentials(ExchangeCredentials):
     """Binance: one account type of one environment."""
 
-    api_key: Annotated[SecretStr | None, Setting("BINANCE_API_KEY", "essential", "an API key", "")] = (
-        ExchangeCredentials.model_fields["api_key"]
+    api_key: Annotated[SecretStr | None, Setting("BINANCE_API_KEY", "essential", "an API key", "")] = _inherited(
+        "api_key"
     )
     api_secret: Annotated[SecretStr | None, Setting("BINANCE_API_SECRET", "essential", "an API secret", "")] = (
-        ExchangeCredentials.model_fields["api_secret"]
+        _inherited("api_secret")
     )
     environment: Annotated[
         VenueEnvironment, BeforeValidator(_upper), Setting("BINANCE_ENVIRONMENT", "essential", example="TESTNET")
-    ] = ExchangeCredentials.model_fields["environment"]
+    ] = _inherited("environment")
     account_type: Annotated[
         Literal["SPOT", "USDT_FUTURES", "COIN_FUTURES"],
         BeforeValidator(_upper),
@@ -338,10 +348,10 @@ class BinanceCredentials(ExchangeCredentials):
             "SYMBOL.BINANCE,... as Nautilus writes them",
             "BTCUSDT-PERP.BINANCE,ETHUSDT-PERP.BINANCE",
         ),
-    ] = ExchangeCredentials.model_fields["instrument_ids"]
+    ] = _inherited("instrument_ids")
     base_url_http: Annotated[
         HttpUrl | None, Setting("BINANCE_BASE_URL_HTTP", accepted=HTTP_FORM, example="https://gateway.example:8443")
-    ] = ExchangeCredentials.model_fields["base_url_http"]
+    ] = _inherited("base_url_http")
     base_url_ws: Annotated[
         WsUrl | None, Setting("BINANCE_BASE_URL_WS", accepted=WS_FORM, example="wss://gateway.example:8443")
     ] = Field(None, description="Root of the data streams instead of the exchange's own.")
@@ -353,11 +363,11 @@ class BinanceCredentials(ExchangeCredentials):
     ] = Field(None, description="Root of the futures' private stream.")
     proxy_url: Annotated[
         SecretStr | None, Setting("BINANCE_PROXY_URL", accepted="a proxy url", example="http://proxy.example:3128")
-    ] = ExchangeCredentials.model_fields["proxy_url"]
+    ] = _inherited("proxy_url")
     leverages: Annotated[
         Leverages,
         Setting("BINANCE_LEVERAGES", accepted="SYMBOL=LEVERAGE,... with 1 to 125", example="BTCUSDT=5,ETHUSDT=3"),
-    ] = ExchangeCredentials.model_fields["leverages"]
+    ] = _inherited("leverages")
     margin_types: Annotated[
         dict[Symbol, Annotated[Literal["CROSS", "ISOLATED"], BeforeValidator(_upper)]],
         BeforeValidator(_pairs),
@@ -369,22 +379,26 @@ class BinanceCredentials(ExchangeCredentials):
         if self.us and (self.account_type != "SPOT" or self.environment != "LIVE"):
             raise _misfit("us", "Binance.US has live SPOT only: set BINANCE_ACCOUNT_TYPE=SPOT and no testnet")
         if self.account_type == "SPOT" and (self.leverages or self.margin_types or self.base_url_ws_stream):
-            raise _misfit("account_type", "leverages, margin types and the private stream url are for futures, not SPOT")
+            raise _misfit(
+                "account_type", "leverages, margin types and the private stream url are for futures, not SPOT"
+            )
         return self
 
 
 class BybitCredentials(ExchangeCredentials):
     """Bybit: the product types of one unified account."""
 
-    api_key: Annotated[SecretStr | None, Setting("BYBIT_API_KEY", "essential", "an API key", "")] = (
-        ExchangeCredentials.model_fields["api_key"]
+    api_key: Annotated[SecretStr | None, Setting("BYBIT_API_KEY", "essential", "an API key", "")] = _inherited(
+        "api_key"
     )
-    api_secret: Annotated[SecretStr | None, Setting("BYBIT_API_SECRET", "essential", "an API secret", "")] = (
-        ExchangeCredentials.model_fields["api_secret"]
+    api_secret: Annotated[SecretStr | None, Setting("BYBIT_API_SECRET", "essential", "an API secret", "")] = _inherited(
+        "api_secret"
     )
     environment: Annotated[
-        VenueEnvironment, BeforeValidator(_bybit_environment), Setting("BYBIT_ENVIRONMENT", "essential", example="TESTNET")
-    ] = ExchangeCredentials.model_fields["environment"]
+        VenueEnvironment,
+        BeforeValidator(_bybit_environment),
+        Setting("BYBIT_ENVIRONMENT", "essential", example="TESTNET"),
+    ] = _inherited("environment")
     product_types: Annotated[
         tuple[Literal["SPOT", "LINEAR", "INVERSE", "OPTION"], ...],
         BeforeValidator(_split_upper),
@@ -400,26 +414,29 @@ class BybitCredentials(ExchangeCredentials):
             "SYMBOL.BYBIT,... as Nautilus writes them",
             "BTCUSDT-LINEAR.BYBIT,ETHUSDT-LINEAR.BYBIT",
         ),
-    ] = ExchangeCredentials.model_fields["instrument_ids"]
+    ] = _inherited("instrument_ids")
     base_url_http: Annotated[
         HttpUrl | None, Setting("BYBIT_BASE_URL_HTTP", accepted=HTTP_FORM, example="https://gateway.example:8443")
-    ] = ExchangeCredentials.model_fields["base_url_http"]
+    ] = _inherited("base_url_http")
     base_url_ws_public: Annotated[
-        WsUrl | None, Setting("BYBIT_BASE_URL_WS_PUBLIC", accepted=WS_FORM, example="wss://gateway.example:8443/v5/public")
+        WsUrl | None,
+        Setting("BYBIT_BASE_URL_WS_PUBLIC", accepted=WS_FORM, example="wss://gateway.example:8443/v5/public"),
     ] = Field(None, description="Root of the public streams; the product type (`/linear` ...) is appended.")
     base_url_ws_private: Annotated[
-        WsUrl | None, Setting("BYBIT_BASE_URL_WS_PRIVATE", accepted=WS_FORM, example="wss://gateway.example:8443/v5/private")
+        WsUrl | None,
+        Setting("BYBIT_BASE_URL_WS_PRIVATE", accepted=WS_FORM, example="wss://gateway.example:8443/v5/private"),
     ] = Field(None, description="The private stream.")
     base_url_ws_trade: Annotated[
-        WsUrl | None, Setting("BYBIT_BASE_URL_WS_TRADE", accepted=WS_FORM, example="wss://gateway.example:8443/v5/trade")
+        WsUrl | None,
+        Setting("BYBIT_BASE_URL_WS_TRADE", accepted=WS_FORM, example="wss://gateway.example:8443/v5/trade"),
     ] = Field(None, description="The stream on which orders are sent.")
     proxy_url: Annotated[
         SecretStr | None, Setting("BYBIT_PROXY_URL", accepted="a proxy url", example="http://proxy.example:3128")
-    ] = ExchangeCredentials.model_fields["proxy_url"]
+    ] = _inherited("proxy_url")
     leverages: Annotated[
         Leverages,
         Setting("BYBIT_LEVERAGES", accepted="SYMBOL=LEVERAGE,... with 1 to 125", example="BTCUSDT-LINEAR=5"),
-    ] = ExchangeCredentials.model_fields["leverages"]
+    ] = _inherited("leverages")
     margin_mode: Annotated[
         Literal["ISOLATED_MARGIN", "REGULAR_MARGIN", "PORTFOLIO_MARGIN"] | None,
         BeforeValidator(_upper),
@@ -429,7 +446,9 @@ class BybitCredentials(ExchangeCredentials):
     @model_validator(mode="after")
     def _spot_stands_alone(self) -> Self:
         if "SPOT" in self.product_types and len(set(self.product_types)) > 1:
-            raise _misfit("product_types", "SPOT cannot stand beside another product type: one account, one kind of margin")
+            raise _misfit(
+                "product_types", "SPOT cannot stand beside another product type: one account, one kind of margin"
+            )
         if self.product_types == ("SPOT",) and self.leverages:
             raise _misfit("product_types", "leverages are for derivatives, not SPOT")
         return self
@@ -467,7 +486,9 @@ class TradingNodeSettings(_HidesInputs, BaseSettings):
 
     trader_id: Annotated[
         TraderIdText,
-        Setting("NAUTILUS_TRADER_ID", "essential", "NAME-TAG of letters, digits, _ and -, such as TRADER-001", "TRADER-001"),
+        Setting(
+            "NAUTILUS_TRADER_ID", "essential", "NAME-TAG of letters, digits, _ and -, such as TRADER-001", "TRADER-001"
+        ),
     ] = Field(description="Name and tag of the trader, `NAME-TAG`; Redis keys and client order ids are made from it.")
     environment: Annotated[
         ConfigEnvironment, BeforeValidator(_upper), Setting("NAUTILUS_ENVIRONMENT", "essential", example="LIVE")
@@ -492,28 +513,41 @@ class TradingNodeSettings(_HidesInputs, BaseSettings):
         description="Folder of a run's files; by default `tradingnode/<trader_id>` below the user's state directory (XDG).",
     )
     trusted_endpoints: Annotated[
-        tuple[Annotated[str, StringConstraints(strip_whitespace=True, to_lower=True, pattern=r"^[^\s/@]+:\d{1,5}$")], ...],
+        tuple[
+            Annotated[str, StringConstraints(strip_whitespace=True, to_lower=True, pattern=r"^[^\s/@]+:\d{1,5}$")], ...
+        ],
         BeforeValidator(_split),
         Setting("NAUTILUS_TRUSTED_ENDPOINTS", accepted="HOST:PORT,...", example="gateway.example:8443"),
     ] = Field((), description="Hosts that production may use though they are not the exchange's own.")
     sandbox_starting_balances: Annotated[
-        tuple[Annotated[str, StringConstraints(strip_whitespace=True, pattern=r"^\d[\d_]*(?:\.\d+)? [A-Z0-9]{2,12}$")], ...],
+        tuple[
+            Annotated[str, StringConstraints(strip_whitespace=True, pattern=r"^\d[\d_]*(?:\.\d+)? [A-Z0-9]{2,12}$")],
+            ...,
+        ],
         BeforeValidator(_split),
         Setting("NAUTILUS_SANDBOX_STARTING_BALANCES", accepted="AMOUNT CURRENCY,...", example="50_000 USDT,1 BTC"),
-    ] = Field(("10_000 USDT",), min_length=1, description="Balances with which simulated execution begins, on each venue.")
-    reconciliation_lookback_mins: Annotated[int | None, Setting("NAUTILUS_RECONCILIATION_LOOKBACK_MINS", example="1440")] = (
+    ] = Field(
+        ("10_000 USDT",), min_length=1, description="Balances with which simulated execution begins, on each venue."
+    )
+    reconciliation_lookback_mins: Annotated[
+        int | None, Setting("NAUTILUS_RECONCILIATION_LOOKBACK_MINS", example="1440")
+    ] = Field(
+        None,
+        ge=60,
+        le=525_600,
+        description="Minutes that reconciliation looks back; unset is all that the venue keeps. A bound orphans older orders.",
+    )
+    reconciliation_startup_delay_secs: Annotated[Seconds, Setting("NAUTILUS_RECONCILIATION_STARTUP_DELAY_SECS")] = (
         Field(
-            None,
-            ge=60,
-            le=525_600,
-            description="Minutes that reconciliation looks back; unset is all that the venue keeps. A bound orphans older orders.",
+            10.0,
+            ge=0,
+            le=60,
+            description="Seconds after start before the periodic checks begin; at least 10 in production.",
         )
     )
-    reconciliation_startup_delay_secs: Annotated[Seconds, Setting("NAUTILUS_RECONCILIATION_STARTUP_DELAY_SECS")] = Field(
-        10.0, ge=0, le=60, description="Seconds after start before the periodic checks begin; at least 10 in production."
-    )
     max_order_submit_rate: Annotated[Rate, Setting("NAUTILUS_MAX_ORDER_SUBMIT_RATE", accepted=RATE_FORM)] = Field(
-        "20/00:00:01", description="Most orders in a span, for the whole node. Binance USD-M allows 300 in 10 s and 1,200 a minute."
+        "20/00:00:01",
+        description="Most orders in a span, for the whole node. Binance USD-M allows 300 in 10 s and 1,200 a minute.",
     )
     max_order_modify_rate: Annotated[Rate, Setting("NAUTILUS_MAX_ORDER_MODIFY_RATE", accepted=RATE_FORM)] = Field(
         "20/00:00:01", description="Most order changes in a span, for the whole node."
@@ -536,11 +570,16 @@ class TradingNodeSettings(_HidesInputs, BaseSettings):
     external_order_claims: Annotated[
         InstrumentIds,
         Setting(
-            "NAUTILUS_EXTERNAL_ORDER_CLAIMS", accepted="INSTRUMENT,... as Nautilus writes them", example="BTCUSDT-PERP.BINANCE"
+            "NAUTILUS_EXTERNAL_ORDER_CLAIMS",
+            accepted="INSTRUMENT,... as Nautilus writes them",
+            example="BTCUSDT-PERP.BINANCE",
         ),
     ] = Field((), description="Instruments whose external orders and positions the one strategy claims.")
     stop_timeout: Annotated[Seconds, Setting("NAUTILUS_STOP_TIMEOUT", "essential")] = Field(
-        30.0, ge=5, le=600, description="Seconds within which a stop is complete; Nautilus' own timeouts derive from it."
+        30.0,
+        ge=5,
+        le=600,
+        description="Seconds within which a stop is complete; Nautilus' own timeouts derive from it.",
     )
     connection_timeout: Annotated[Seconds, Setting("NAUTILUS_CONNECTION_TIMEOUT")] = Field(
         30.0, ge=1, le=600, description="Seconds for all clients to connect."
@@ -557,7 +596,7 @@ class TradingNodeSettings(_HidesInputs, BaseSettings):
     _preset: str | None = PrivateAttr(default=None)
 
     @classmethod
-    def settings_customise_sources(
+    def settings_customise_sources(  # type: ignore[override]  # the sources that are not used have no names here
         cls, settings_cls: type[BaseSettings], init_settings: PydanticBaseSettingsSource, **_: Any
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Take arguments and the merged layers, and none of pydantic-settings' own sources."""
@@ -567,9 +606,13 @@ class TradingNodeSettings(_HidesInputs, BaseSettings):
     def _fits_together(self) -> Self:
         for name in VENUE_FIELDS:
             section = getattr(self, name)
-            foreign = [text for text in (section.instrument_ids if section else ()) if not text.endswith(f".{name.upper()}")]
+            foreign = [
+                text for text in (section.instrument_ids if section else ()) if not text.endswith(f".{name.upper()}")
+            ]
             if foreign:
-                raise _misfit(f"{name}.instrument_ids", f"{name}.instrument_ids must end in .{name.upper()}: {', '.join(foreign)}")
+                raise _misfit(
+                    f"{name}.instrument_ids", f"{name}.instrument_ids must end in .{name.upper()}: {', '.join(foreign)}"
+                )
         if self.redis is None and (self.load_state or self.save_state):
             raise _misfit("load_state", "load_state and save_state need Redis: set REDIS_HOST")
         if (
@@ -579,7 +622,9 @@ class TradingNodeSettings(_HidesInputs, BaseSettings):
             and binance.account_type == "COIN_FUTURES"
             and binance.environment != "LIVE"
         ):
-            raise _misfit("binance.account_type", f"Nautilus has no COIN_FUTURES execution on Binance's {binance.environment}")
+            raise _misfit(
+                "binance.account_type", f"Nautilus has no COIN_FUTURES execution on Binance's {binance.environment}"
+            )
         return self
 
     @property
@@ -603,7 +648,9 @@ class TradingNodeSettings(_HidesInputs, BaseSettings):
         if self.venues is not None:
             return self.venues
         return tuple(
-            cast("VenueName", name.upper()) for name in VENUE_FIELDS if (section := getattr(self, name)) and section.has_key
+            cast("VenueName", name.upper())
+            for name in VENUE_FIELDS
+            if (section := getattr(self, name)) and section.has_key
         )
 
     @property
@@ -676,4 +723,7 @@ class TradingNodeSettings(_HidesInputs, BaseSettings):
         return load(cls, env_file=env_file, environ=environ, preset=preset, values=values)
 
 
-VENUE_FIELDS: Mapping[str, Callable[[], ExchangeCredentials]] = {"binance": BinanceCredentials, "bybit": BybitCredentials}
+VENUE_FIELDS: Mapping[str, Callable[[], ExchangeCredentials]] = {
+    "binance": BinanceCredentials,
+    "bybit": BybitCredentials,
+}

@@ -106,27 +106,43 @@ def _failed(error: Exception, config: TradingNodeConfig) -> Problem:
     """Return why Nautilus could not build; a RuntimeError with a Redis configured is how it reports Redis."""
     database = config.cache.database if config.cache is not None else None
     text = f"{type(error).__name__}: {error}"
-    if database is not None and "redis" in text.lower() or (database is not None and "connection" in text.lower()):
+    if (database is not None and "redis" in text.lower()) or (database is not None and "connection" in text.lower()):
         where = f"{database.host}:{database.port}"
-        return Problem("TN601", "REDIS_HOST", f"Redis at {where} cannot be used: {text}", f"start Redis at {where}, then run again")
-    return Problem("TN902", "TradingNode", f"Nautilus cannot build the node: {text}", "mend what it names, then run again")
+        return Problem(
+            "TN601", "REDIS_HOST", f"Redis at {where} cannot be used: {text}", f"start Redis at {where}, then run again"
+        )
+    return Problem(
+        "TN902", "TradingNode", f"Nautilus cannot build the node: {text}", "mend what it names, then run again"
+    )
 
 
 def _not_built(node: TradingNode, config: TradingNodeConfig, instances: int) -> list[Problem]:
     """Return what was asked for and is not there."""
     kernel = node.kernel
     pairs = (
-        ("data clients", _names(config.data_clients), {str(client) for client in kernel.data_engine.registered_clients}),
-        ("execution clients", _names(config.exec_clients), {str(client) for client in kernel.exec_engine.registered_clients}),
+        (
+            "data clients",
+            _names(config.data_clients),
+            {str(client) for client in kernel.data_engine.registered_clients},
+        ),
+        (
+            "execution clients",
+            _names(config.exec_clients),
+            {str(client) for client in kernel.exec_engine.registered_clients},
+        ),
     )
     problems = [
-        Problem("TN902", kind, f"{kind} asked for {sorted(asked)}, built {sorted(built)}", "look for ERROR lines in the log")
+        Problem(
+            "TN902", kind, f"{kind} asked for {sorted(asked)}, built {sorted(built)}", "look for ERROR lines in the log"
+        )
         for kind, asked, built in pairs
         if asked != built
     ]
     asked, built = len(config.strategies) + instances, len(node.trader.strategies())
     if asked != built:
-        problems.append(Problem("TN902", "strategies", f"{asked} strategies asked for, {built} built", "look at the log"))
+        problems.append(
+            Problem("TN902", "strategies", f"{asked} strategies asked for, {built} built", "look at the log")
+        )
     return problems
 
 

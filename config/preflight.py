@@ -16,9 +16,9 @@ def check_redis(redis: RedisConfig) -> tuple[Problem, ...]:
 
     """
     from redis import Redis
+    from redis.backoff import NoBackoff
     from redis.exceptions import AuthenticationError, RedisError, ResponseError
     from redis.retry import Retry
-    from redis.backoff import NoBackoff
 
     where = f"{redis.host}:{redis.port}"
     client = Redis(

@@ -61,7 +61,7 @@ def environment_is_sandbox(settings: TradingNodeSettings) -> Iterator[Problem]:
 
 
 def venues_are_named(settings: TradingNodeSettings) -> Iterator[Problem]:
-    """The venues were named, so that a stray key cannot switch one on."""
+    """Venues were named, so that a stray key cannot switch one on."""
     if settings.venues is None:
         message = "NAUTILUS_VENUES is not set; production trades only on venues that are named"
         fix = "set NAUTILUS_VENUES to the venues to trade on, such as BINANCE or BINANCE,BYBIT"
@@ -85,7 +85,9 @@ def _venue_environments(settings: TradingNodeSettings, allowed: tuple[str, ...],
         if section.has_key and not said(settings, path):
             key, _ = GENERIC[name]
             message = f"{name.upper()} has a key that is not said to be for {' or '.join(allowed)}, so it counts as a LIVE key"
-            fix = f"say whose it is: {name}.environment, or the names {' and '.join(own_names(name, allowed[0], 'SPOT'))}"
+            fix = (
+                f"say whose it is: {name}.environment, or the names {' and '.join(own_names(name, allowed[0], 'SPOT'))}"
+            )
             yield Problem("TN503", key, message, fix, allowed, origin)
             continue
         key = _key(settings, path)
@@ -115,14 +117,16 @@ def venues_have_keys(settings: TradingNodeSettings) -> Iterator[Problem]:
         if not section.has_key:
             key, secret = own_names(name, section.environment, str(getattr(section, "account_type", "")))
             message = f"{name.upper()} has no key for {section.environment}"
-            yield Problem("TN501", key, message, f"set {key} and {secret}, or leave {name.upper()} out with NAUTILUS_VENUES")
+            yield Problem(
+                "TN501", key, message, f"set {key} and {secret}, or leave {name.upper()} out with NAUTILUS_VENUES"
+            )
 
 
 def some_key_is_set(settings: TradingNodeSettings) -> Iterator[Problem]:
-    """A testnet without any venue lacks keys above all."""
+    """A key is set: what a testnet without any venue lacks above all."""
     if not settings.active_venues:
         message = "no venue is on: no testnet or demo key is set"
-        fix = "set BINANCE_FUTURES_TESTNET_API_KEY and _SECRET, or BYBIT_TESTNET_API_KEY and _SECRET (`.env.example` names them all)"
+        fix = "set BINANCE_FUTURES_TESTNET_API_KEY and its _SECRET, or BYBIT_TESTNET_API_KEY and its _SECRET"
         yield Problem("TN501", "BINANCE_FUTURES_TESTNET_API_KEY", message, fix)
 
 
@@ -138,7 +142,9 @@ def venue_executes(settings: TradingNodeSettings) -> Iterator[Problem]:
     if settings.execution != "VENUE":
         key = _key(settings, "execution")
         message = f"{key} is SIMULATED; this preset sends its orders to the venue"
-        yield Problem("TN812", key, message, f"remove {key}, or run with preset sandbox", ("VENUE",), _at(settings, "execution"))
+        yield Problem(
+            "TN812", key, message, f"remove {key}, or run with preset sandbox", ("VENUE",), _at(settings, "execution")
+        )
 
 
 def execution_is_simulated(settings: TradingNodeSettings) -> Iterator[Problem]:
@@ -169,11 +175,13 @@ def urls_are_not_testnet(settings: TradingNodeSettings) -> Iterator[Problem]:
     for path, url, kind in _base_urls(settings):
         if kind == "testnet":
             key = _key(settings, path)
-            yield Problem("TN806", key, f"{key} is {url}, a testnet or demo host", f"remove {key}", (), _at(settings, path))
+            yield Problem(
+                "TN806", key, f"{key} is {url}, a testnet or demo host", f"remove {key}", (), _at(settings, path)
+            )
 
 
 def other_urls_are_trusted(settings: TradingNodeSettings) -> Iterator[Problem]:
-    """A host that is not the exchange's own was named as trusted."""
+    """Hosts that are not the exchange's own were named as trusted."""
     for path, url, kind in _base_urls(settings):
         if kind == "other" and address(url) not in settings.trusted_endpoints:
             key = _key(settings, path)
@@ -247,7 +255,9 @@ def guard(settings: TradingNodeSettings, preset: str | None) -> tuple[Problem, .
 
 def risky(settings: TradingNodeSettings) -> tuple[Problem, ...]:
     """Return the warnings: what is allowed, but bites."""
-    return tuple(problem for rule in (_lookback_orphans, _live_without_saying, _state_is_lost) for problem in rule(settings))
+    return tuple(
+        problem for rule in (_lookback_orphans, _live_without_saying, _state_is_lost) for problem in rule(settings)
+    )
 
 
 def _lookback_orphans(settings: TradingNodeSettings) -> Iterator[Problem]:
@@ -255,7 +265,9 @@ def _lookback_orphans(settings: TradingNodeSettings) -> Iterator[Problem]:
         path = "reconciliation_lookback_mins"
         key = _key(settings, path)
         message = f"{key} is {settings.reconciliation_lookback_mins}: orders older than that stay open in the books after a restart"
-        yield Problem("TN301", key, message, f"remove {key}: all that the venue keeps is then reconciled", (), _at(settings, path))
+        yield Problem(
+            "TN301", key, message, f"remove {key}: all that the venue keeps is then reconciled", (), _at(settings, path)
+        )
 
 
 def _live_without_saying(settings: TradingNodeSettings) -> Iterator[Problem]:

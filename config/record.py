@@ -7,11 +7,10 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from pydantic import BaseModel, SecretStr
 
-from config.endpoints import classify
+from config.endpoints import address, classify
 from config.models import VENUE_FIELDS, TradingNodeSettings
 from config.problems import Origin
 from config.variables import Variable, variables
@@ -78,13 +77,25 @@ def as_text(value: object) -> str:
             return str(value)
 
 
-def other_endpoints(settings: TradingNodeSettings) -> Iterator[tuple[str, str]]:
-    """Yield the base urls of active venues that are not the exchange's own, by variable."""
+def other_endpoints(settings: TradingNodeSettings) -> dict[str, list[str]]:
+    """Return the hosts of active venues that are not the exchange's own, as ``host:port``, and the variables that name each."""
     names = {variable.path: variable.name for variable in variables().values()}
+    found: dict[str, list[str]] = {}
     for venue in settings.active_venues:
         for name, url in settings.credentials(venue).base_urls.items():
             if classify(url) == "other":
-                yield names[f"{venue.lower()}.{name}"], url
+                found.setdefault(address(url), []).append(names[f"{venue.lower()}.{name}"])
+    return found
+
+
+def redacted(text: str, settings: TradingNodeSettings) -> str:
+    """Return ``text`` with every secret of ``settings`` as ``***``: the words of others may repeat one."""
+    sections = (getattr(settings, name) for name in type(settings).model_fields)
+    for section in sections:
+        for value in section.__dict__.values() if isinstance(section, BaseModel) else ():
+            if isinstance(value, SecretStr):
+                text = text.replace(value.get_secret_value(), MASK)
+    return text
 
 
 def write_record(settings: TradingNodeSettings) -> Path:
@@ -102,7 +113,8 @@ def write_record(settings: TradingNodeSettings) -> Path:
         "trader_id": settings.trader_id,
         "preset": settings.preset,
         "settings": {
-            row.variable.path: {"value": row.value, "key": row.variable.name, "source": row.where} for row in rows(settings)
+            row.variable.path: {"value": row.value, "key": row.variable.name, "source": row.where}
+            for row in rows(settings)
         },
     }
     path = directory / RECORD

@@ -126,6 +126,7 @@ async def _supervise(
     watchdog = _watchdog(deadlines.stop)
     if not (await _stopped(node, running, deadlines.stop)) and problem is None:
         problem = _failed(f"the node did not stop within {deadlines.stop:g} s")
+    await _end_tasks()
     watchdog.cancel()
     return problem or (_failed(stop.failure) if stop.failure is not None else None)
 
@@ -147,6 +148,15 @@ async def _stopped(node: TradingNode, running: asyncio.Task[None], timeout: floa
         running.cancel()
         return False
     return True
+
+
+async def _end_tasks() -> None:
+    """End what clients left behind, so that nothing is pending when the loop closes."""
+    tasks = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in tasks:
+        task.cancel()
+    if tasks:
+        await asyncio.wait(tasks, timeout=1)
 
 
 def _watchdog(timeout: float) -> threading.Timer:

@@ -14,7 +14,7 @@ from pydantic import SecretStr
 from config.problems import Origin, Problem
 from config.variables import SECRETS_DIR_DEFAULT, SECRETS_DIR_VARIABLE, known_names, secret_names
 
-type EnvFiles = str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | None | EllipsisType
+type EnvFiles = str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | EllipsisType | None
 
 ENVIRONMENT = "process environment"
 DEFAULT_ENV_FILE = ".env"
@@ -41,7 +41,11 @@ class Source:
 
 
 def _reason(error: OSError | UnicodeDecodeError) -> str:
-    return "it is not UTF-8 text" if isinstance(error, UnicodeDecodeError) else (error.strerror or type(error).__name__).lower()
+    return (
+        "it is not UTF-8 text"
+        if isinstance(error, UnicodeDecodeError)
+        else (error.strerror or type(error).__name__).lower()
+    )
 
 
 def _secret_from_file(path: str, origin: Origin) -> Entry | Problem:
@@ -59,7 +63,11 @@ def _secret_from_file(path: str, origin: Origin) -> Entry | Problem:
         )
     if not text:
         return Problem(
-            "TN405", origin.key, f"{origin.key} names {path}, which is empty", "write the secret into that file", origin=origin
+            "TN405",
+            origin.key,
+            f"{origin.key} names {path}, which is empty",
+            "write the secret into that file",
+            origin=origin,
         )
     return Entry(SecretStr(text), origin)
 
@@ -118,7 +126,9 @@ def read_env_file(path: Path, *, must_exist: bool) -> Source:
         return Source(name, problems=(problem,))
     except (OSError, UnicodeDecodeError) as error:
         message = f"{name} cannot be read: {_reason(error)}"
-        return Source(name, problems=(Problem("TN404", name, message, "make it a UTF-8 text file that this user may read"),))
+        return Source(
+            name, problems=(Problem("TN404", name, message, "make it a UTF-8 text file that this user may read"),)
+        )
     if len(raw) > ENV_FILE_BYTES_MAX:
         message = f"{name} is larger than {ENV_FILE_BYTES_MAX // 1024} KiB"
         return Source(name, problems=(Problem("TN404", name, message, "keep only the variables in it"),))
@@ -134,7 +144,9 @@ def read_env_file(path: Path, *, must_exist: bool) -> Source:
         if binding.error:
             origin = Origin(name, name, line)
             message = f"{name} line {line} is not NAME=value"
-            problems.append(Problem("TN404", name, message, "write NAME=value, quotes closed, or begin it with #", origin=origin))
+            problems.append(
+                Problem("TN404", name, message, "write NAME=value, quotes closed, or begin it with #", origin=origin)
+            )
         elif binding.key is not None:
             pairs[binding.key] = (binding.value or "", line)
     found = _read(name, pairs)
@@ -181,6 +193,8 @@ def read_sources(env_file: EnvFiles, environ: Mapping[str, str]) -> tuple[Source
     """Return the sources, lowest precedence first: ``.env`` files, secrets directory, process environment."""
     files = tuple(read_env_file(path, must_exist=must_exist) for path, must_exist in _env_files(env_file))
     process = read_environ(environ)
-    named = next((found for source in (process, *reversed(files)) if (found := source.entries.get(SECRETS_DIR_VARIABLE))), None)
+    named = next(
+        (found for source in (process, *reversed(files)) if (found := source.entries.get(SECRETS_DIR_VARIABLE))), None
+    )
     directory = SECRETS_DIR_DEFAULT if named is None else str(named.value)
     return (*files, read_secrets_dir(directory, must_exist=named is not None), process)

@@ -22,7 +22,9 @@ from config.problems import ConfigError, Problem
 PARSERS = {".json": json.loads, ".toml": tomllib.loads}
 
 
-def load_strategy(spec: str, config_file: str | None = None, config_class: str | None = None) -> ImportableStrategyConfig:
+def load_strategy(
+    spec: str, config_file: str | None = None, config_class: str | None = None
+) -> ImportableStrategyConfig:
     """Return the importable strategy that ``spec`` names, its configuration checked.
 
     Parameters
@@ -42,7 +44,11 @@ def load_strategy(spec: str, config_file: str | None = None, config_class: str |
     """
     path, sign, name = spec.rpartition(":")
     if not (sign and path and name):
-        raise _usage("--strategy", f"--strategy is '{spec}', expected PATH:CLASS", "write strategies/ema.py:EMACross, for example")
+        raise _usage(
+            "--strategy",
+            f"--strategy is '{spec}', expected PATH:CLASS",
+            "write strategies/ema.py:EMACross, for example",
+        )
     module = _import_file(Path(path)) if path.endswith(".py") else _import_module(path)
     _class(module, name, Strategy, "--strategy")
     config_name = config_class or f"{name}Config"
@@ -84,7 +90,9 @@ def _import_file(path: Path) -> ModuleType:
         spec.loader.exec_module(module)
     except Exception as error:
         del sys.modules[name]
-        raise _usage("--strategy", f"{path} cannot be imported: {type(error).__name__}: {error}", "mend the file") from error
+        raise _usage(
+            "--strategy", f"{path} cannot be imported: {type(error).__name__}: {error}", "mend the file"
+        ) from error
     return module
 
 
@@ -101,8 +109,12 @@ def _import_module(name: str) -> ModuleType:
 def _class(module: ModuleType, name: str, base: type, key: str) -> Any:
     found = getattr(module, name, None)
     if not (isinstance(found, type) and issubclass(found, base)):
-        there = ", ".join(sorted(n for n, item in vars(module).items() if isinstance(item, type) and issubclass(item, base)))
-        raise _usage(key, f"{module.__name__} has no {base.__name__} called {name}", f"choose one of: {there or 'there is none'}")
+        there = ", ".join(
+            sorted(n for n, item in vars(module).items() if isinstance(item, type) and issubclass(item, base))
+        )
+        raise _usage(
+            key, f"{module.__name__} has no {base.__name__} called {name}", f"choose one of: {there or 'there is none'}"
+        )
     return found
 
 
@@ -113,9 +125,15 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         values = parse(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise _usage("--strategy-config", f"{path} cannot be read: {error.strerror}", "give a file that can be read") from None
+        raise _usage(
+            "--strategy-config", f"{path} cannot be read: {error.strerror}", "give a file that can be read"
+        ) from None
     except ValueError as error:
-        raise ConfigError([Problem("TN410", "--strategy-config", f"{path} is not valid: {error}", "mend the file")]) from None
+        raise ConfigError(
+            [Problem("TN410", "--strategy-config", f"{path} is not valid: {error}", "mend the file")]
+        ) from None
     if not isinstance(values, Mapping):
-        raise ConfigError([Problem("TN410", "--strategy-config", f"{path} holds no table of fields", "write {\"field\": value}")])
+        raise ConfigError(
+            [Problem("TN410", "--strategy-config", f"{path} holds no table of fields", 'write {"field": value}')]
+        )
     return dict(values)

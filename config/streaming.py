@@ -32,5 +32,7 @@ def build_streaming_config(streaming: StreamingSettings | None) -> StreamingConf
         include_types=sorted(list_schemas(), key=lambda kind: f"{kind.__module__}.{kind.__qualname__}"),
         rotation_mode=ROTATION_MODES[streaming.rotation_mode],
         max_file_size=streaming.max_file_size_mb * MIB,
-        rotation_interval=pd.Timedelta(minutes=streaming.rotation_interval_mins) if streaming.rotation_mode == "TIME" else None,
+        rotation_interval=pd.Timedelta(minutes=streaming.rotation_interval_mins)
+        if streaming.rotation_mode == "TIME"
+        else None,
     )

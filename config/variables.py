@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import types
-from annotated_types import Ge, Le
 from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import EnumType
+from enum import StrEnum
 from functools import cache
 from typing import Any, Literal, TypeAliasType, Union, get_args, get_origin
 
+from annotated_types import Ge, Le
 from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 
@@ -105,7 +105,7 @@ def _choices(annotation: Any) -> tuple[str, ...]:
     (kind,) = _parts(annotation)
     if get_origin(kind) is Literal:
         return tuple(map(str, get_args(kind)))
-    return tuple(member.value for member in kind) if isinstance(kind, EnumType) else ()
+    return tuple(str(member) for member in kind) if isinstance(kind, type) and issubclass(kind, StrEnum) else ()
 
 
 def _accepted(field: FieldInfo, choices: tuple[str, ...]) -> str:
@@ -164,7 +164,9 @@ def variables_by_path() -> Mapping[str, Variable]:
 @cache
 def secret_names() -> frozenset[str]:
     """Return the names whose values are secrets; each may also come from a file."""
-    return frozenset([*(name for name, variable in variables().items() if variable.secret), *(key.name for key in KEY_NAMES)])
+    return frozenset(
+        [*(name for name, variable in variables().items() if variable.secret), *(key.name for key in KEY_NAMES)]
+    )
 
 
 @cache

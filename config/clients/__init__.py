@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from nautilus_trader.adapters.binance.config import BinanceDataClientConfig, BinanceExecClientConfig
+from nautilus_trader.adapters.bybit.config import BybitDataClientConfig, BybitExecClientConfig
 from nautilus_trader.adapters.sandbox.config import SandboxExecutionClientConfig
 from nautilus_trader.adapters.sandbox.factory import SandboxLiveExecClientFactory
 from nautilus_trader.config import LiveDataClientConfig, LiveExecClientConfig
@@ -50,8 +52,8 @@ VENUES: Mapping[str, Venue] = {
         settings=BinanceCredentials,
         build_data=binance.build_binance_data_client_config,
         build_exec=binance.build_binance_exec_client_config,
-        data_config=binance.BinanceDataClientConfig,
-        exec_config=binance.BinanceExecClientConfig,
+        data_config=BinanceDataClientConfig,
+        exec_config=BinanceExecClientConfig,
         data_factory=binance.BinanceDataClientFactory,
         exec_factory=binance.BinanceExecClientFactory,
         environment_of=binance.environment_of,
@@ -61,8 +63,8 @@ VENUES: Mapping[str, Venue] = {
         settings=BybitCredentials,
         build_data=bybit.build_bybit_data_client_config,
         build_exec=bybit.build_bybit_exec_client_config,
-        data_config=bybit.BybitDataClientConfig,
-        exec_config=bybit.BybitExecClientConfig,
+        data_config=BybitDataClientConfig,
+        exec_config=BybitExecClientConfig,
         data_factory=bybit.BybitDataClientFactory,
         exec_factory=bybit.BybitExecClientFactory,
         environment_of=bybit.environment_of,

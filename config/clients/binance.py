@@ -70,8 +70,11 @@ def build_binance_exec_client_config(credentials: BinanceCredentials) -> Binance
         max_retries=MAX_RETRIES,
         retry_delay_initial_ms=RETRY_DELAY_INITIAL_MS,
         retry_delay_max_ms=RETRY_DELAY_MAX_MS,
-        futures_leverages={BinanceSymbol(symbol): leverage for symbol, leverage in credentials.leverages.items()} or None,
-        futures_margin_types={BinanceSymbol(symbol): MARGIN_TYPES[kind] for symbol, kind in credentials.margin_types.items()}
+        futures_leverages={BinanceSymbol(symbol): leverage for symbol, leverage in credentials.leverages.items()}
+        or None,
+        futures_margin_types={
+            BinanceSymbol(symbol): MARGIN_TYPES[kind] for symbol, kind in credentials.margin_types.items()
+        }
         or None,
     )
 

@@ -117,7 +117,7 @@ def public_url(config: BybitDataClientConfig, product_type: BybitProductType) ->
 
 
 class BybitPublicDataClient(BybitDataClient):
-    """Nautilus' data client on the public streams of its configuration: the stock one dials ``base_url_http`` as a WebSocket."""
+    """Nautilus' data client on the configured public streams: the stock one dials ``base_url_http`` as a WebSocket."""
 
     def __init__(self, *, config: BybitPublicDataClientConfig, **kwargs: Any) -> None:
         super().__init__(config=config, **kwargs)
@@ -138,7 +138,7 @@ class BybitDataClientFactory(LiveDataClientFactory):
     """Makes :class:`BybitPublicDataClient`."""
 
     @staticmethod
-    def create(
+    def create(  # type: ignore[override]  # as Nautilus' own factories do, it takes its own configuration only
         loop: asyncio.AbstractEventLoop,
         name: str,
         config: BybitPublicDataClientConfig,

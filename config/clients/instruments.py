@@ -12,4 +12,6 @@ def build_instrument_provider_config(credentials: ExchangeCredentials) -> Instru
     """Return the instruments to load: those that are named, else all (neither would load none)."""
     if not credentials.instrument_ids:
         return InstrumentProviderConfig(load_all=True)
-    return InstrumentProviderConfig(load_ids=frozenset(InstrumentId.from_str(text) for text in credentials.instrument_ids))
+    return InstrumentProviderConfig(
+        load_ids=frozenset(InstrumentId.from_str(text) for text in credentials.instrument_ids)
+    )

@@ -81,7 +81,7 @@ def wave(tick: int) -> Decimal:
 
 
 def quote_at(instrument: Instrument, centre: Decimal, tick: int) -> Quote:
-    """Return the quote around `centre` at `tick`: two steps wide, never further than the wave from the centre."""
+    """Return the quote `tick` ticks after a wave began around `centre`: two price steps wide, never further than the wave from the centre."""
     middle = floor_to(centre + wave(tick) * WAVE_STEPS * instrument.tick, instrument.tick)
     return Quote(bid=middle - instrument.tick, ask=middle + instrument.tick, size=instrument.step * 100_000)
 
@@ -92,14 +92,23 @@ DEFAULT_CENTRES: Mapping[str, Decimal] = MappingProxyType({"BTCUSDT": Decimal(50
 
 @dataclass(slots=True)
 class Prices:
-    """Prices of all markets of the venue: one centre per symbol, one tick counter."""
+    """Prices of all markets of the venue. `tick` counts up; a price that is set starts its wave anew."""
 
     centres: dict[str, Decimal] = field(default_factory=lambda: dict(DEFAULT_CENTRES))
     tick: int = 0
+    _since: dict[str, int] = field(default_factory=dict)
 
     def quote(self, instrument: Instrument) -> Quote:
         """Return the present top of the book of `instrument`."""
-        return quote_at(instrument, self.centres[instrument.symbol], self.tick)
+        symbol = instrument.symbol
+        return quote_at(instrument, self.centres[symbol], self.tick - self._since.get(symbol, 0))
+
+    def move(self, symbol: str, centre: Decimal) -> None:
+        """Set the centre of a symbol; raises KeyError for one that is not traded."""
+        if symbol not in self.centres:
+            raise KeyError(f"no price for {symbol}; there are {sorted(self.centres)}")
+        self.centres[symbol] = centre
+        self._since[symbol] = self.tick
 
 
 def _instrument(

@@ -527,12 +527,7 @@ class Server:
         return {}
 
     async def _price(self, asked: Any) -> Json:
-        symbol = asked["symbol"]
-        if symbol not in self.prices.centres:
-            raise KeyError(f"no price for {symbol}; there are {sorted(self.prices.centres)}")
-        self.prices.centres[symbol] = Decimal(asked["value"])
-        # From the start of the wave, so that the same price always gives the same quotes.
-        self.prices.tick -= self.prices.tick % market.TICKS_PER_WAVE
+        self.prices.move(asked["symbol"], Decimal(asked["value"]))
         await self.tick()
         return {}
 
@@ -542,7 +537,7 @@ class Server:
             for account in here.books.accounts.values():
                 for order in list(account.open_orders()):
                     if order.request.client_order_id == wanted:
-                        quantity = Decimal(asked.get("quantity") or order.remaining)
+                        quantity = min(order.remaining, Decimal(asked.get("quantity") or order.remaining))
                         now = self.now(here.venue)
                         filled = here.books.fill(account, order, quantity, order.price, maker=True, now=now)
                         self._happened.set()
