@@ -123,7 +123,7 @@ def venues_have_keys(settings: TradingNodeSettings) -> Iterator[Problem]:
 
 
 def some_key_is_set(settings: TradingNodeSettings) -> Iterator[Problem]:
-    """A key is set: what a testnet without any venue lacks above all."""
+    """Keys are set: what a testnet without any venue lacks above all."""
     if not settings.active_venues:
         message = "no venue is on: no testnet or demo key is set"
         fix = "set BINANCE_FUTURES_TESTNET_API_KEY and its _SECRET, or BYBIT_TESTNET_API_KEY and its _SECRET"
@@ -264,7 +264,8 @@ def _lookback_orphans(settings: TradingNodeSettings) -> Iterator[Problem]:
     if settings.reconciliation_lookback_mins is not None:
         path = "reconciliation_lookback_mins"
         key = _key(settings, path)
-        message = f"{key} is {settings.reconciliation_lookback_mins}: orders older than that stay open in the books after a restart"
+        found = settings.reconciliation_lookback_mins
+        message = f"{key} is {found}: orders older than that stay open in the books after a restart"
         yield Problem(
             "TN301", key, message, f"remove {key}: all that the venue keeps is then reconciled", (), _at(settings, path)
         )

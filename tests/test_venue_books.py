@@ -56,7 +56,7 @@ def refusal(action: Any, *args: Any, **options: Any) -> str:
 
 
 @pytest.mark.parametrize(
-    ("held", "entry", "change", "price", "expected"),
+    "held, entry, change, price, expected",
     [
         ("0", "0", "2", "100", ("2", "100", "0")),
         ("2", "100", "2", "110", ("4", "105", "0")),
@@ -103,7 +103,7 @@ def test_a_limit_order_that_crosses_gets_the_better_price() -> None:
     desk = Desk()
     assert Decimal("50000.10") == desk.order("BUY", "0.010", "51000").average
     assert Decimal("49999.90") == desk.order("SELL", "0.010", "49000").average
-    assert [False, False] == [fill.maker for fill in desk.mine.fills]
+    assert [fill.maker for fill in desk.mine.fills] == [False, False]
 
 
 def test_a_resting_order_is_filled_at_its_own_price_when_the_market_comes() -> None:
@@ -114,7 +114,7 @@ def test_a_resting_order_is_filled_at_its_own_price_when_the_market_comes() -> N
     desk.turn(48_900)
     assert ("FILLED", Decimal(49_000)) == (desk.now(order).status, desk.now(order).average)
     assert desk.mine.fills[0].maker
-    assert ["NEW", "TRADE"] == [event.execution for event in desk.books.drain()]
+    assert [event.execution for event in desk.books.drain()] == ["NEW", "TRADE"]
 
 
 @pytest.mark.parametrize("time_in_force", ["IOC", "FOK"])
@@ -130,7 +130,7 @@ def test_a_post_only_order_that_would_take_is_refused_or_cancelled_as_the_exchan
     assert refusal(Desk().order, "BUY", "0.010", "51000", time_in_force="POST_ONLY") == "would_take"
     desk = Desk(checks_on_entry=False)
     order = desk.order("BUY", "0.010", "51000", time_in_force="POST_ONLY")
-    assert ("CANCELED", "would_take") == (order.status, order.note)
+    assert (order.status, order.note) == ("CANCELED", "would_take")
     assert desk.order("BUY", "0.010", "49000", time_in_force="POST_ONLY").status == "NEW"
 
 
@@ -178,7 +178,7 @@ def test_a_resting_reduce_only_order_expires_when_its_position_has_gone() -> Non
 
 
 @pytest.mark.parametrize(
-    ("quantity", "price", "reason"),
+    "quantity, price, reason",
     [
         ("0.0105", "50000", "bad_quantity"),
         ("0", "50000", "bad_quantity"),
@@ -229,7 +229,7 @@ def test_accounts_do_not_see_each_other() -> None:
     order = desk.order("BUY", "0.010", "49000")
     assert desk.books.cancel_all(other, "linear", None, NOW) == []
     assert (desk.now(order).status, other.orders, other.positions) == ("NEW", {}, {})
-    assert ("account-1", "account-2") == (desk.mine.name, other.name)
+    assert (desk.mine.name, other.name) == ("account-1", "account-2")
     assert other.wallet["USDT"] == 10_000
 
 

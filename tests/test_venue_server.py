@@ -94,8 +94,8 @@ def bybit(venue: Venue, key: str, method: str, path: str, *, secret: str = SECRE
 
 
 def futures_order(venue: Venue, key: str, name: str, **params: Any) -> Answer:
-    order = {"symbol": "BTCUSDT", "side": "BUY", "type": "LIMIT", "timeInForce": "GTC", "quantity": "0.010"}
-    order |= {"price": "45000", "newClientOrderId": name}
+    order: dict[str, Any] = {"symbol": "BTCUSDT", "side": "BUY", "type": "LIMIT", "timeInForce": "GTC"}
+    order |= {"quantity": "0.010", "price": "45000", "newClientOrderId": name}
     return binance(venue, key, "POST", "/fapi/v1/order", **{**order, **params})
 
 
@@ -144,9 +144,9 @@ def test_an_unknown_key_and_a_wrong_signature_are_told_apart(venue: Venue, key: 
     assert binance(venue, key, "GET", "/fapi/v2/account")[0] == 200
     assert binance(venue, key, "GET", "/api/v3/account")[0] == 200
     status, answer = binance(venue, "stranger", "GET", "/fapi/v2/account")
-    assert (401, -2015) == (status, answer["code"])
+    assert (status, answer["code"]) == (401, -2015)
     status, answer = binance(venue, key, "GET", "/fapi/v2/account", secret="wrong")
-    assert (400, -1022) == (status, answer["code"])
+    assert (status, answer["code"]) == (400, -1022)
     assert bybit(venue, key, "GET", "/v5/account/info")["retCode"] == 0
     assert bybit(venue, "stranger", "GET", "/v5/account/info")["retCode"] == 10003
     assert bybit(venue, key, "GET", "/v5/account/info", secret="wrong")["retCode"] == 10004
@@ -187,7 +187,7 @@ def test_client_order_ids_over_36_characters_are_refused(venue: Venue, key: str)
     assert futures_order(venue, key, "x" * 36)[0] == 200
     assert futures_order(venue, key, "x" * 37)[1]["code"] == -4015
     assert futures_order(venue, key, "a b")[1]["code"] == -1100
-    spot = {"symbol": "BTCUSDT", "side": "BUY", "type": "MARKET", "quantity": "0.001"}
+    spot: dict[str, Any] = {"symbol": "BTCUSDT", "side": "BUY", "type": "MARKET", "quantity": "0.001"}
     assert binance(venue, key, "POST", "/api/v3/order", **spot, newClientOrderId="x" * 37)[1]["code"] == -1100
     assert bybit_order(venue, key, "x" * 37)["retCode"] == 10001
 
@@ -202,30 +202,30 @@ def test_futures_orders_trades_and_positions_can_be_asked_for_again(venue: Venue
         assert status == 200
         return answer
 
-    assert ["rest"] == [o["clientOrderId"] for o in get("/fapi/v1/openOrders")]
-    assert ["rest", "taken"] == [o["clientOrderId"] for o in get("/fapi/v1/allOrders", symbol="BTCUSDT")]
-    assert [] == get("/fapi/v1/allOrders", symbol="ETHUSDT")
+    assert [o["clientOrderId"] for o in get("/fapi/v1/openOrders")] == ["rest"]
+    assert [o["clientOrderId"] for o in get("/fapi/v1/allOrders", symbol="BTCUSDT")] == ["rest", "taken"]
+    assert get("/fapi/v1/allOrders", symbol="ETHUSDT") == []
     assert filled["orderId"] == get("/fapi/v1/order", symbol="BTCUSDT", origClientOrderId="taken")["orderId"]
     trades = get("/fapi/v1/userTrades", symbol="BTCUSDT")
     assert trades == get("/fapi/v1/userTrades", symbol="BTCUSDT", orderId=filled["orderId"])
-    assert ["0.010"] == [trade["qty"] for trade in trades]
-    assert [] == get("/fapi/v1/userTrades", symbol="BTCUSDT", startTime=now_ms() + 60_000)
-    assert [("BTCUSDT", "0.010")] == [(p["symbol"], p["positionAmt"]) for p in get("/fapi/v3/positionRisk")]
+    assert [trade["qty"] for trade in trades] == ["0.010"]
+    assert get("/fapi/v1/userTrades", symbol="BTCUSDT", startTime=now_ms() + 60_000) == []
+    assert [(p["symbol"], p["positionAmt"]) for p in get("/fapi/v3/positionRisk")] == [("BTCUSDT", "0.010")]
     assert binance(venue, key, "GET", "/fapi/v1/order", symbol="BTCUSDT", orderId=1)[1]["code"] == -2013
     assert binance(venue, key, "DELETE", "/fapi/v1/allOpenOrders", symbol="BTCUSDT")[1]["code"] == 200
-    assert [] == get("/fapi/v1/openOrders")
+    assert get("/fapi/v1/openOrders") == []
 
 
 def test_spot_orders_trades_and_balances_can_be_asked_for_again(venue: Venue, key: str) -> None:
-    order = {"symbol": "BTCUSDT", "side": "BUY", "quantity": "0.01"}
+    order: dict[str, Any] = {"symbol": "BTCUSDT", "side": "BUY", "quantity": "0.01"}
     limit = {**order, "type": "LIMIT", "timeInForce": "GTC", "price": "45000", "newClientOrderId": "rest"}
     assert binance(venue, key, "POST", "/api/v3/order", **limit)[1]["status"] == "NEW"
     taken = binance(venue, key, "POST", "/api/v3/order", **order, type="MARKET", newClientOrderId="taken")[1]
-    assert ("FILLED", "0.01000000") == (taken["status"], taken["executedQty"])
+    assert (taken["status"], taken["executedQty"]) == ("FILLED", "0.01000000")
     trades = binance(venue, key, "GET", "/api/v3/myTrades", symbol="BTCUSDT")[1]
-    assert [("0.00001000", "BTC")] == [(t["commission"], t["commissionAsset"]) for t in trades]
+    assert [(t["commission"], t["commissionAsset"]) for t in trades] == [("0.00001000", "BTC")]
     balances = {b["asset"]: b for b in binance(venue, key, "GET", "/api/v3/account")[1]["balances"]}
-    assert ("1.00999000", "450.00000000") == (balances["BTC"]["free"], balances["USDT"]["locked"])
+    assert (balances["BTC"]["free"], balances["USDT"]["locked"]) == ("1.00999000", "450.00000000")
     assert len(binance(venue, key, "DELETE", "/api/v3/openOrders", symbol="BTCUSDT")[1]) == 1
     assert binance(venue, key, "DELETE", "/api/v3/openOrders", symbol="BTCUSDT")[1]["code"] == -2011
     statuses = [o["status"] for o in binance(venue, key, "GET", "/api/v3/allOrders", symbol="BTCUSDT")[1]]
@@ -242,12 +242,12 @@ def test_bybit_orders_executions_and_positions_can_be_asked_for_again(venue: Ven
         return answer["result"]
 
     assert bybit(venue, key, "GET", "/v5/order/realtime", category="linear")["retCode"] == 10001
-    assert ["rest"] == [o["orderLinkId"] for o in get("/v5/order/realtime", settleCoin="USDT")["list"]]
-    assert [] == get("/v5/order/realtime", settleCoin="USDC")["list"]
-    assert ["taken"] == [o["orderLinkId"] for o in get("/v5/order/history")["list"]]
-    assert ["0.010"] == [e["execQty"] for e in get("/v5/execution/list", orderLinkId="taken")["list"]]
-    assert [("Buy", "0.010")] == [(p["side"], p["size"]) for p in get("/v5/position/list", settleCoin="USDT")["list"]]
-    assert [("", "0.00")] == [(p["side"], p["size"]) for p in get("/v5/position/list", symbol="ETHUSDT")["list"]]
+    assert [o["orderLinkId"] for o in get("/v5/order/realtime", settleCoin="USDT")["list"]] == ["rest"]
+    assert get("/v5/order/realtime", settleCoin="USDC")["list"] == []
+    assert [o["orderLinkId"] for o in get("/v5/order/history")["list"]] == ["taken"]
+    assert [e["execQty"] for e in get("/v5/execution/list", orderLinkId="taken")["list"]] == ["0.010"]
+    assert [(p["side"], p["size"]) for p in get("/v5/position/list", settleCoin="USDT")["list"]] == [("Buy", "0.010")]
+    assert [(p["side"], p["size"]) for p in get("/v5/position/list", symbol="ETHUSDT")["list"]] == [("", "0.00")]
     cancelled = bybit(venue, key, "POST", "/v5/order/cancel-all", category="linear", symbol="BTCUSDT")
     assert len(cancelled["result"]["list"]) == 1
 
@@ -257,7 +257,9 @@ def test_bybit_lists_come_in_pages(venue: Venue, key: str) -> None:
         bybit_order(venue, key, f"order-{number}")
     seen, cursor = [], ""
     while True:
-        asked = {"category": "linear", "settleCoin": "USDT", "limit": 2} | ({"cursor": cursor} if cursor else {})
+        asked: dict[str, Any] = {"category": "linear", "settleCoin": "USDT", "limit": 2} | (
+            {"cursor": cursor} if cursor else {}
+        )
         page = bybit(venue, key, "GET", "/v5/order/realtime", **asked)["result"]
         seen += [order["orderLinkId"] for order in page["list"]]
         cursor = page["nextPageCursor"]
@@ -280,10 +282,10 @@ def test_a_price_that_reaches_a_futures_order_fills_it_and_the_private_stream_te
             return new["o"], account["a"], trade["o"]
 
     new, account, trade = asyncio.run(talk())
-    assert ("rest", "NEW", "NEW") == (new["c"], new["x"], new["X"])
-    assert ("TRADE", "FILLED", "45000.00", "0.010", True) == tuple(trade[name] for name in "xXLlm")
-    assert [("BTCUSDT", "0.010", "45000")] == [(p["s"], p["pa"], p["ep"]) for p in account["P"]]
-    assert [{"a": "USDT", "wb": "9999.91000000", "cw": "9999.91000000", "bc": "0"}] == account["B"]
+    assert (new["c"], new["x"], new["X"]) == ("rest", "NEW", "NEW")
+    assert tuple(trade[name] for name in "xXLlm") == ("TRADE", "FILLED", "45000.00", "0.010", True)
+    assert [(p["s"], p["pa"], p["ep"]) for p in account["P"]] == [("BTCUSDT", "0.010", "45000")]
+    assert account["B"] == [{"a": "USDT", "wb": "9999.91000000", "cw": "9999.91000000", "bc": "0"}]
 
 
 def test_a_price_that_reaches_a_bybit_order_fills_it_and_the_private_topics_tell(venue: Venue, key: str) -> None:
@@ -297,17 +299,16 @@ def test_a_price_that_reaches_a_bybit_order_fills_it_and_the_private_topics_tell
             await asyncio.to_thread(bybit_order, venue, key, "rest")
             new = await heard(socket, lambda message: message.get("topic") == "order")
             await asyncio.to_thread(venue.price, "BTCUSDT", 44_000)
-            topics = [new]
-            for topic in ("execution", "position", "order", "wallet"):
-                topics.append(await heard(socket, lambda message, topic=topic: message.get("topic") == topic))
-            return [message["data"][0] for message in topics]
+            topics = ("execution", "position", "order", "wallet")
+            told = [await heard(socket, lambda message, topic=topic: message.get("topic") == topic) for topic in topics]
+            return [message["data"][0] for message in (new, *told)]
 
     new, execution, position, order, wallet = asyncio.run(talk())
-    assert ("rest", "New") == (new["orderLinkId"], new["orderStatus"])
-    assert ("45000.00", "0.010", True) == (execution["execPrice"], execution["execQty"], execution["isMaker"])
-    assert ("Buy", "0.010", "45000") == (position["side"], position["size"], position["entryPrice"])
-    assert ("Filled", "0.010") == (order["orderStatus"], order["cumExecQty"])
-    assert "9999.91" == next(coin["walletBalance"] for coin in wallet["coin"] if coin["coin"] == "USDT")
+    assert (new["orderLinkId"], new["orderStatus"]) == ("rest", "New")
+    assert (execution["execPrice"], execution["execQty"], execution["isMaker"]) == ("45000.00", "0.010", True)
+    assert (position["side"], position["size"], position["entryPrice"]) == ("Buy", "0.010", "45000")
+    assert (order["orderStatus"], order["cumExecQty"]) == ("Filled", "0.010")
+    assert next(coin["walletBalance"] for coin in wallet["coin"] if coin["coin"] == "USDT") == "9999.91"
 
 
 def test_the_spot_user_stream_comes_over_the_websocket_api(venue: Venue, key: str) -> None:
@@ -317,7 +318,13 @@ def test_the_spot_user_stream_comes_over_the_websocket_api(venue: Venue, key: st
             await socket.send_json({"id": 1, "method": "session.logon", "params": params})
             await socket.send_json({"id": 2, "method": "userDataStream.subscribe"})
             await heard(socket, lambda message: message.get("id") == 2)
-            order = {"symbol": "BTCUSDT", "side": "SELL", "type": "LIMIT", "quantity": "0.01", "price": "55000"}
+            order: dict[str, Any] = {
+                "symbol": "BTCUSDT",
+                "side": "SELL",
+                "type": "LIMIT",
+                "quantity": "0.01",
+                "price": "55000",
+            }
             await asyncio.to_thread(
                 binance, venue, key, "POST", "/api/v3/order", **order, timeInForce="GTC", newClientOrderId="rest"
             )
@@ -327,8 +334,8 @@ def test_the_spot_user_stream_comes_over_the_websocket_api(venue: Venue, key: st
             return report["event"], balance["event"]
 
     report, balance = asyncio.run(talk())
-    assert ("rest", "FILLED", "55000.00000000", "USDT") == (report["c"], report["X"], report["L"], report["N"])
-    assert {"BTC": "0.99000000", "USDT": "10549.45000000"} == {b["a"]: b["f"] for b in balance["B"]}
+    assert (report["c"], report["X"], report["L"], report["N"]) == ("rest", "FILLED", "55000.00000000", "USDT")
+    assert {b["a"]: b["f"] for b in balance["B"]} == {"BTC": "0.99000000", "USDT": "10549.45000000"}
 
 
 def test_private_streams_tell_nothing_of_other_accounts(venue: Venue, key: str) -> None:
@@ -342,7 +349,7 @@ def test_private_streams_tell_nothing_of_other_accounts(venue: Venue, key: str) 
 
 
 @pytest.mark.parametrize(
-    ("path", "question", "quote", "bid"),
+    "path, question, quote, bid",
     [
         ("/stream", {"method": "SUBSCRIBE", "params": ["btcusdt@bookTicker"], "id": 1}, "btcusdt@bookTicker", "b"),
         ("/spot/stream", {"method": "SUBSCRIBE", "params": ["btcusdt@bookTicker"], "id": 1}, "btcusdt@bookTicker", "b"),
@@ -372,6 +379,18 @@ def test_an_order_can_be_filled_by_hand_in_parts(venue: Venue, key: str) -> None
         venue.fill(name)
 
 
+def test_what_happened_can_be_dated_earlier(venue: Venue, key: str) -> None:
+    filled = futures_order(venue, key, "taken", price="51000")[1]
+    venue.age(minutes=120)
+
+    def times(path: str, name: str, **params: Any) -> list[int]:
+        return [row[name] for row in binance(venue, key, "GET", path, symbol="BTCUSDT", **params)[1]]
+
+    assert times("/fapi/v1/allOrders", "time") == [filled["time"] - 7_200_000]
+    assert times("/fapi/v1/userTrades", "time") == [filled["time"] - 7_200_000]
+    assert times("/fapi/v1/userTrades", "time", startTime=now_ms() - 3_600_000) == []
+
+
 # -- faults -----------------------------------------------------------------------------------------
 
 
@@ -388,23 +407,18 @@ def test_faults_hit_the_venue_they_are_meant_for(venue: Venue, key: str) -> None
 def test_http_500_can_be_limited_to_a_path_and_a_number_of_times(venue: Venue, key: str) -> None:
     venue.misbehave("http_500", path="/fapi/v1/time", times=2)
     statuses = [ask(venue, "GET", "/fapi/v1/time", headers={})[0] for _ in range(3)]
-    assert [500, 500, 200] == statuses
+    assert statuses == [500, 500, 200]
     assert binance(venue, key, "GET", "/fapi/v2/account")[0] == 200
 
 
-@pytest.mark.parametrize(("taken", "orders"), [(False, []), (True, ["lost"])])
+@pytest.mark.parametrize("taken, orders", [(False, []), (True, ["lost"])])
 def test_a_hanging_venue_never_answers(venue: Venue, key: str, taken: bool, orders: list[str]) -> None:
     venue.misbehave("hang", taken=taken)
     with pytest.raises(TimeoutError):
-        binance(venue, key, "POST", "/fapi/v1/order", patience=0.3, **_limit("lost"))
+        futures_order(venue, key, "lost", patience=0.3)
     venue.behave()
     open_orders = binance(venue, key, "GET", "/fapi/v1/openOrders")[1]
     assert orders == [order["clientOrderId"] for order in open_orders]
-
-
-def _limit(name: str) -> dict[str, str]:
-    order = {"symbol": "BTCUSDT", "side": "BUY", "type": "LIMIT", "timeInForce": "GTC", "quantity": "0.010"}
-    return {**order, "price": "45000", "newClientOrderId": name}
 
 
 def test_a_skewed_clock_shows_and_makes_requests_late(venue: Venue, key: str) -> None:
@@ -441,14 +455,14 @@ def test_orders_and_cancels_can_be_refused(venue: Venue, key: str) -> None:
     futures_order(venue, key, "rest")
     bybit_order(venue, key, "rest")
     venue.misbehave("refuse_cancels")
-    asked = {"symbol": "BTCUSDT", "origClientOrderId": "rest"}
+    asked: dict[str, Any] = {"symbol": "BTCUSDT", "origClientOrderId": "rest"}
     assert binance(venue, key, "DELETE", "/fapi/v1/order", **asked)[1]["code"] == -2011
     named = {"category": "linear", "symbol": "BTCUSDT", "orderLinkId": "rest"}
     assert bybit(venue, key, "POST", "/v5/order/cancel", **named)["retCode"] == 110001
     assert binance(venue, key, "GET", "/fapi/v1/order", **asked)[1]["status"] == "NEW"
 
 
-def test_disconnecting_drops_the_sockets_of_one_venue(venue: Venue, key: str) -> None:
+def test_disconnecting_drops_the_sockets_of_one_venue(venue: Venue) -> None:
     async def talk() -> tuple[aiohttp.WSMsgType, bool]:
         async with stream(f"{venue.ws}/stream") as one, stream(f"{venue.ws}/v5/public/linear") as other:
             await asyncio.to_thread(venue.misbehave, "disconnect", "BINANCE")
@@ -484,7 +498,7 @@ def test_everything_asked_is_counted(venue: Venue, key: str) -> None:
             await bybit_logon(socket, key)
             await socket.send_json({"op": "order.cancel", "reqId": "1", "args": [{"category": "linear"}]})
             answer = await socket.receive_json()
-            assert (110001, "1") == (answer["retCode"], answer["reqId"])
+            assert (answer["retCode"], answer["reqId"]) == (110001, "1")
 
     asyncio.run(talk())
     assert venue.counts() == {
@@ -501,11 +515,11 @@ def test_the_books_are_shown_without_keys(venue: Venue, key: str) -> None:
     bybit_order(venue, key, f"{key}-taken", price="51000")
     for market in ("binance_futures", "bybit"):
         (order,) = [o for o in venue.orders(market) if o["client_order_id"] == f"{key}-taken"]
-        assert ("FILLED", "0.01") == (order["status"], order["filled"])
+        assert (order["status"], order["filled"]) == ("FILLED", "0.01")
         mine = order["account"]
         assert "0.01" in [p["amount"] for p in venue.positions(market) if p["account"] == mine]
         assert {"USDT", "BTC"} == {b["asset"] for b in venue.balances(market) if b["account"] == mine}
-        assert ["0.01"] == [f["quantity"] for f in venue.fills(market) if f["account"] == mine]
+        assert [f["quantity"] for f in venue.fills(market) if f["account"] == mine] == ["0.01"]
         assert key not in json.dumps(venue.positions(market) + venue.balances(market))
 
 
@@ -516,7 +530,7 @@ def test_the_environment_points_every_client_here(venue: Venue) -> None:
         *(f"BYBIT_BASE_URL_{name}" for name in ("HTTP", "WS_PUBLIC", "WS_PRIVATE", "WS_TRADE")),
     }
     assert all(f"//127.0.0.1:{venue.port}" in url for url in urls.values())
-    assert venue.environ("SPOT", "spot")["BINANCE_BASE_URL_WS"] == f"{venue.ws}/spot"
+    assert venue.environ("SPOT")["BINANCE_BASE_URL_WS"] == f"{venue.ws}/spot"
 
 
 def test_the_venue_ends_with_its_pipe_and_with_its_parent() -> None:

@@ -417,6 +417,16 @@ class Books:
                 if crosses(order.side, order.price, self.quote(order.instrument)):
                     self.fill(account, order, order.remaining, order.price, maker=True, now=now)
 
+    def age(self, span: int) -> None:
+        """Date everything in the books `span` milliseconds earlier, as if it had happened then."""
+        for account in self.accounts.values():
+            for number, order in account.orders.items():
+                account.orders[number] = replace(order, created=order.created - span, updated=order.updated - span)
+            account.fills = [replace(fill, time=fill.time - span) for fill in account.fills]
+            for name, position in account.positions.items():
+                moved = replace(position, opened=position.opened - span, updated=position.updated - span)
+                account.positions[name] = moved
+
     # -- look-ups ---------------------------------------------------------------------------------
 
     def find(self, account: Account, product: Product, symbol: str | None = None) -> list[Order]:

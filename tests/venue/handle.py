@@ -103,16 +103,14 @@ class Venue:
         """End the process."""
         self.stop()
 
-    def environ(self, binance_account_type: str = "USDT_FUTURES", bybit_product: str = "linear") -> dict[str, str]:
+    def environ(self, binance_account_type: str = "USDT_FUTURES") -> dict[str, str]:
         """Return environment variables that point the Binance and Bybit clients at this venue.
 
         Parameters
         ----------
         binance_account_type : {"USDT_FUTURES", "SPOT"}
             Which of Binance's data streams; the real exchange serves them from different hosts, this one from
-            different paths.
-        bybit_product : {"linear", "spot"}
-            Which of Bybit's public streams.
+            different paths. Bybit's public stream is given as a root, to which ``/linear`` or ``/spot`` is appended.
         """
         spot = binance_account_type == "SPOT"
         return {
@@ -146,6 +144,10 @@ class Venue:
         asked = {"client_order_id": client_order_id, "quantity": None if quantity is None else str(quantity)}
         answer: dict[str, Any] = self._ask("fill", asked)
         return answer
+
+    def age(self, minutes: float) -> None:
+        """Date all orders, fills and positions earlier by so many minutes, as if they had happened then."""
+        self._ask("age", {"ms": round(minutes * 60_000)})
 
     def keys(self, keys: Mapping[str, str]) -> None:
         """Accept only these API keys, and check signatures with their secrets. Empty: accept any."""

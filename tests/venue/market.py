@@ -81,7 +81,10 @@ def wave(tick: int) -> Decimal:
 
 
 def quote_at(instrument: Instrument, centre: Decimal, tick: int) -> Quote:
-    """Return the quote `tick` ticks after a wave began around `centre`: two price steps wide, never further than the wave from the centre."""
+    """Return the quote `tick` ticks after a wave began around `centre`.
+
+    It is two price steps wide and never further than the wave from the centre.
+    """
     middle = floor_to(centre + wave(tick) * WAVE_STEPS * instrument.tick, instrument.tick)
     return Quote(bid=middle - instrument.tick, ask=middle + instrument.tick, size=instrument.step * 100_000)
 

@@ -26,6 +26,9 @@ TICK_SECONDS = 0.1
 HANG_SECONDS = 0.05
 """How often a hanging request looks whether the fault is over."""
 
+SLOW_BYTES = 32 * 1024
+"""How much may wait to be sent to a client; asyncio makes a writer wait from 64 KiB on."""
+
 CONTROL = "/_venue/"
 """Paths by which the venue is steered; faults do not touch them."""
 
@@ -77,9 +80,8 @@ class Server:
         }
 
     def _market(self, venue: Name, instruments: tuple[market.Instrument, ...]) -> Market:
-        return Market(
-            venue, Books(instruments, self.prices.quote, checks_on_entry=venue == "BINANCE"), self.faults, self.secrets
-        )
+        books = Books(instruments, self.prices.quote, checks_on_entry=venue == "BINANCE")
+        return Market(venue, books, self.faults, self.secrets)
 
     def now(self, venue: Name) -> int:
         """Return the venue's clock in UNIX milliseconds."""
@@ -251,6 +253,12 @@ class Server:
         return None if data is None else {"stream": topic, "data": data}
 
     async def _send(self, listener: Socket, message: Json) -> None:
+        transport = listener.transport
+        if isinstance(transport, asyncio.WriteTransport) and transport.get_write_buffer_size() > SLOW_BYTES:
+            # A client that has stopped reading would stop the venue for all others; exchanges drop it, too.
+            self.sockets.discard(listener)
+            transport.abort()
+            return
         try:
             await listener.socket.send_str(_dump(message))
         except (ConnectionError, RuntimeError):
@@ -425,6 +433,7 @@ class Server:
             "behave": self._behave,
             "price": self._price,
             "fill": self._fill,
+            "age": self._age,
             "keys": self._keys,
         }
         command = commands.get(request.match_info["command"])
@@ -543,6 +552,11 @@ class Server:
                         self._happened.set()
                         return {"status": filled.status, "filled": plain(filled.filled)}
         raise KeyError(f"no open order {wanted}")
+
+    async def _age(self, asked: Any) -> Json:
+        for here in self.markets.values():
+            here.books.age(int(asked["ms"]))
+        return {}
 
     async def _keys(self, asked: Any) -> Json:
         self.secrets.clear()
