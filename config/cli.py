@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import traceback
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import wraps
+from pathlib import Path
 from typing import Any, NoReturn
 
 import click
@@ -43,11 +45,13 @@ def cli() -> None:
     """From the environment to a NautilusTrader TradingNode that tells the truth about itself."""
 
 
-def _load(preset: str | None, env_file: tuple[str, ...], **defaults: Any) -> Any:
+def _load(preset: str | None, env_file: tuple[str, ...], *, needs_preset: bool = False, **defaults: Any) -> Any:
     from config.loading import load
     from config.models import TradingNodeSettings
 
-    return load(TradingNodeSettings, env_file=env_file or ..., preset=preset, defaults=defaults)
+    return load(
+        TradingNodeSettings, env_file=env_file or ..., preset=preset, defaults=defaults, needs_preset=needs_preset
+    )
 
 
 def _tell(problems: Iterable[Problem]) -> None:
@@ -164,10 +168,8 @@ def run(
         signal.signal(number, _stop_asked)
     settings = None
     try:
-        settings = _load(preset, env_file, logging={"log_colors": sys.stdout.isatty() and "NO_COLOR" not in os.environ})
-        if settings.preset is None:
-            fix = f"add --preset with one of {', '.join(PRESET_NAMES)}"
-            raise ConfigError([Problem("TN201", "--preset", "run needs a preset", fix, PRESET_NAMES)])
+        colours = sys.stdout.isatty() and "NO_COLOR" not in os.environ
+        settings = _load(preset, env_file, needs_preset=True, logging={"log_colors": colours})
         if strict and settings.warnings:
             raise ConfigError(settings.warnings)
         _tell(settings.warnings)
@@ -246,8 +248,14 @@ def schema(form: str, preset: str | None) -> None:
 def main() -> None:
     """Run ``tradingnode``; ends with the documented exit codes and never with a traceback."""
     try:
-        cli(standalone_mode=True)
+        cli()
     except _StopAsked:
         sys.exit(ExitCode.OK)
-    except KeyboardInterrupt:
-        sys.exit(130)
+    except Exception as error:
+        # A defect of ours. Its text may hold anything, a secret too, so only its kind and its place are told.
+        frame = traceback.extract_tb(error.__traceback__)[-1]
+        place = f"{Path(frame.filename).name}:{frame.lineno}"
+        click.echo(
+            f"error: internal error, {type(error).__name__} at {place}\n  fix: report it with this line", err=True
+        )
+        sys.exit(ExitCode.INTERNAL)

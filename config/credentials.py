@@ -48,6 +48,16 @@ def _ways_out(venue: str, environment: str, account_type: str) -> str:
     )
 
 
+def _way_to(key: Key, environment: str) -> str:
+    """Return how to run where ``key`` belongs, if its name tells."""
+    if not key.own:
+        return ""
+    venue = key.venue.upper()
+    if key.environment != environment:
+        return f"; or, to run on {key.environment}, set {venue}_ENVIRONMENT={key.environment}"
+    return f"; or, to trade there, set {venue}_ACCOUNT_TYPE={key.account_types[0]}"
+
+
 def select(merged: Merged, venue: str, environment: str, account_type: str) -> Selection:
     """Return the key pair of ``venue`` for ``environment``.
 
@@ -79,17 +89,19 @@ def select(merged: Merged, venue: str, environment: str, account_type: str) -> S
     if half is not None:
         missing = half.origin.key.removesuffix("_FILE")
         old, new = ("KEY", "SECRET") if half.part == "api_key" else ("SECRET", "KEY")
+        if missing.islower():  # a file in the secrets directory, or a field of the call
+            old, new = old.lower(), new.lower()
         missing = missing.removesuffix(old) + new
         message = f"{half.origin.key} is set for {venue.upper()} {environment}, but {missing} is missing or empty"
         if any(key.part != half.part for key in mine):
             message += f" (the one that is set is not for {environment})"
-        fix = f"set {missing} for {environment} too: an {old.lower()} without its {new.lower()} is of no use"
+        fix = f"set {missing} for {environment} too: a {old.lower()} without its {new.lower()} is of no use"
         return Selection({}, (Problem("TN502", missing, message, fix, origin=half.origin),))
     if mine:
         other = mine[0]
         whose = f"{other.environment}{f' {other.account_types[0]}' if other.account_types else ''}"
         message = f"{venue.upper()} is to run on {environment}, but {other.origin.key} is a {whose} key"
-        fix = _ways_out(venue, environment, account_type)
+        fix = _ways_out(venue, environment, account_type) + _way_to(other, environment)
         return Selection({}, (Problem("TN503", other.origin.key, message, fix, origin=other.origin),))
     key, secret = own_names(venue, environment, account_type)
     message = f"{venue.upper()} has no key for {environment}: {key} and {secret} are not set"

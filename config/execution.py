@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from nautilus_trader.config import LiveExecEngineConfig
 
 from config.models import TradingNodeSettings
@@ -9,23 +12,35 @@ from config.models import TradingNodeSettings
 # Nautilus wants a delay above zero.
 STARTUP_DELAY_SECS_MIN = 0.001
 
+CHECKS: Mapping[str, Mapping[str, Any]] = {
+    "VENUE": {
+        "reconciliation": True,
+        "inflight_check_interval_ms": 2_000,
+        "inflight_check_threshold_ms": 5_000,
+        "inflight_check_retries": 5,
+        "open_check_interval_secs": 5.0,
+        "open_check_lookback_mins": 60,
+        "position_check_interval_secs": 60.0,
+    },
+    "SIMULATED": {
+        "reconciliation": False,
+        "inflight_check_interval_ms": 0,
+        "open_check_interval_secs": None,
+        "position_check_interval_secs": None,
+    },
+}
+
 
 def build_exec_engine_config(settings: TradingNodeSettings) -> LiveExecEngineConfig:
     """Return the execution engine's configuration.
 
-    The checks of open orders and positions detect what differs from the venue, they do not repair it. Simulated execution has no
-    venue to reconcile with.
+    Simulated execution has no venue to reconcile with or to check against: its client answers every question with nothing,
+    and the engine would close the books' orders and positions one after the other.
     """
     return LiveExecEngineConfig(
-        reconciliation=settings.execution == "VENUE",
+        **CHECKS[settings.execution],
         reconciliation_lookback_mins=settings.reconciliation_lookback_mins,
         reconciliation_startup_delay_secs=max(settings.reconciliation_startup_delay_secs, STARTUP_DELAY_SECS_MIN),
-        inflight_check_interval_ms=2_000,
-        inflight_check_threshold_ms=5_000,
-        inflight_check_retries=5,
-        open_check_interval_secs=5.0,
-        open_check_lookback_mins=60,
-        position_check_interval_secs=60.0,
         snapshot_positions=True,
         snapshot_positions_interval_secs=60.0,
         purge_closed_orders_interval_mins=15,

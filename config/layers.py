@@ -114,13 +114,15 @@ def layer_of_call(name: str, tree: Mapping[str, Any]) -> Layer:
     for field_name, given in tree.items():
         if isinstance(given, Mapping) and field_name in SECTIONS:
             values |= {
-                f"{field_name}.{key}": Value(value, Origin(name, f"{field_name}.{key}")) for key, value in given.items()
+                f"{field_name}.{key}": Value(value, Origin(name, f"{field_name}.{key}"))
+                for key, value in _environment_said(given).items()
             }
         else:
             values[field_name] = Value(given, Origin(name, field_name))
     keys = [
         key
         for path, value in values.items()
+        if value.value is not None
         for key in _generic_key(
             path,
             values,
@@ -129,6 +131,15 @@ def layer_of_call(name: str, tree: Mapping[str, Any]) -> Layer:
         )
     ]
     return Layer(name, _without_keys(values), tuple(keys))
+
+
+def _environment_said(given: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Read ``testnet=True`` or ``demo=True`` as the environment; what contradicts itself is left to the model."""
+    flags = [flag for flag in ("testnet", "demo") if given.get(flag) is True]
+    if len(flags) != 1 or "environment" in given:
+        return given
+    rest = {key: value for key, value in given.items() if key not in ("testnet", "demo")}
+    return {**rest, "environment": flags[0].upper()}
 
 
 SECTIONS = frozenset(variable.path.partition(".")[0] for variable in variables().values() if "." in variable.path)

@@ -15,6 +15,7 @@ from config.layers import SECTIONS, Layer, Merged, Value, layer_of, layer_of_cal
 from config.models import MISFIT, VENUE_FIELDS, TradingNodeSettings, merged_layers
 from config.presets import PRESETS, guard, risky
 from config.problems import ConfigError, Origin, Problem, raise_errors
+from config.record import as_text
 from config.sources import EnvFiles, read_sources
 from config.variables import PRESET_VARIABLE, variables_by_path
 
@@ -31,6 +32,7 @@ def load[S: TradingNodeSettings](
     preset: str | None = None,
     values: Mapping[str, Any] | None = None,
     defaults: Mapping[str, Any] | None = None,
+    needs_preset: bool = False,
 ) -> S:
     """Return the settings that apply; see :meth:`config.models.TradingNodeSettings.from_env`.
 
@@ -44,6 +46,9 @@ def load[S: TradingNodeSettings](
     origin = said[-1].origin if said and preset is None else None
     if name is not None and name not in PRESETS:
         raise ConfigError([*problems, unknown_preset(name, origin)])
+    if name is None and needs_preset:
+        fix = f"add --preset with one of {', '.join(PRESETS)}"
+        raise ConfigError([*problems, Problem("TN201", "--preset", "this command needs a preset", fix, tuple(PRESETS))])
 
     layers = [layer_of(source) for source in sources]
     problems += [problem for _, found in layers for problem in found]
@@ -60,10 +65,12 @@ def load[S: TradingNodeSettings](
     settings, found = _validate(cls, tree, origins, merged)
     problems += found
     told = {problem.key for problem in problems}
+    whole = not problems
     if settings is not None:
         problems += [problem for problem in guard(settings, name) if problem.key not in told]
         told = {problem.key for problem in problems}
-        problems += [problem for problem in risky(settings) if problem.key not in told]
+        # Where a bad value was left out, a warning might be about what was not meant.
+        problems += [problem for problem in risky(settings) if whole and problem.key not in told]
     warnings = raise_errors(_once(problems))
     if settings is None:
         raise ConfigError(problems)
@@ -91,7 +98,10 @@ def _once(problems: list[Problem]) -> list[Problem]:
     """Return the problems without repeats, those of credentials that a guard tells again included."""
     venues_told = {(problem.key.partition("_")[0]) for problem in problems if problem.code in ("TN502", "TN503")}
     kept = [
-        problem for problem in problems if problem.code != "TN501" or problem.key.partition("_")[0] not in venues_told
+        problem
+        for problem in problems
+        if not (problem.code == "TN501" and problem.key.partition("_")[0] in venues_told)
+        and not (problem.code == "TN504" and venues_told)
     ]
     return list(dict.fromkeys(kept))
 
@@ -149,17 +159,23 @@ def _validate[S: TradingNodeSettings](
     cls: type[S], tree: dict[str, Any], origins: dict[str, Origin], merged: Merged
 ) -> tuple[S | None, list[Problem]]:
     """Return the settings; where some values are bad, their problems and settings without them, for the guards to look at."""
-    try:
-        return _built(cls, tree, origins), []
-    except ValidationError as error:
-        details = error.errors(include_url=False, include_input=False)
-    problems = [_problem(detail, origins, merged) for detail in details]
-    for detail in details:
-        _drop(tree, detail)
-    try:
-        return _built(cls, {"trader_id": "UNKNOWN-0", **tree}, origins), problems
-    except ValidationError:
-        return None, problems
+    problems: list[Problem] = []
+    spoilt: set[str] = set()
+    while True:
+        try:
+            return _built(cls, tree, origins), problems
+        except ValidationError as error:
+            details = error.errors(include_url=False, include_input=False)
+        # Rules over several settings speak only once each of them is good, and of what was said, not of what was left out.
+        found = [_problem(detail, origins, merged) for detail in details if _section(detail) not in spoilt]
+        problems += [problem for problem in found if problem not in problems]
+        spoilt |= {_section(detail) for detail in details if not str(detail["type"]).startswith((MISFIT, "missing"))}
+        before = _size(tree)
+        for detail in details:
+            _drop(tree, detail)
+        if _size(tree) == before and "trader_id" in tree:
+            return None, problems
+        tree.setdefault("trader_id", "UNKNOWN-0")
 
 
 def _built[S: TradingNodeSettings](cls: type[S], tree: Mapping[str, Any], origins: dict[str, Origin]) -> S:
@@ -181,6 +197,14 @@ def _path(detail: Mapping[str, Any]) -> str:
     return ".".join(loc[:depth])
 
 
+def _section(detail: Mapping[str, Any]) -> str:
+    return _path(detail).rpartition(".")[0]
+
+
+def _size(tree: Mapping[str, Any]) -> int:
+    return sum(1 + (len(value) if isinstance(value, dict) else 0) for value in tree.values())
+
+
 def _drop(tree: dict[str, Any], detail: Mapping[str, Any]) -> None:
     section, _, name = _path(detail).partition(".")
     if name and isinstance(tree.get(section), dict):
@@ -196,6 +220,9 @@ def _problem(detail: Mapping[str, Any], origins: Mapping[str, Origin], merged: M
     origin = origins.get(path)
     key = origin.key if origin is not None else variable.name if variable is not None else path
     overridden = next((value.origin for value in merged.overridden.get(path, ())), None)
+    if path in SECTIONS:
+        names = ", ".join(known.removeprefix(f"{path}.") for known in variables_by_path() if known.startswith(path))
+        return Problem("TN401", key, f"{key} is not a section", f"give a mapping with some of {names}", origin=origin)
     if variable is None:
         near = get_close_matches(path, variables_by_path(), n=1)
         fix = f"did you mean {near[0]}?" if near else "remove it"
@@ -204,24 +231,29 @@ def _problem(detail: Mapping[str, Any], origins: Mapping[str, Origin], merged: M
         message = f"{key} is not set, expected {variable.accepted}"
         return Problem("TN402", key, message, f"set {key}, for example {key}={variable.example}", variable.choices)
     if str(detail["type"]).startswith(MISFIT):
-        message = str(detail["msg"])
+        said, name = str(detail["msg"]), str(detail["type"]).removeprefix(MISFIT)
+        message = f"{key}{said.removeprefix(name)}" if said.startswith(f"{name} ") else said
         return Problem(
             "TN406", key, message, f"change {key} or what contradicts it", variable.choices, origin, overridden
         )
     given = merged.values.get(path)
-    hidden = variable.secret or given is None or isinstance(given.value, SecretStr)
+    # A url may hold a password before the @ or a token behind the question mark, and stand in the wrong variable.
+    hidden = (
+        variable.secret
+        or given is None
+        or isinstance(given.value, SecretStr)
+        or bool({"@", "?"} & set(str(given.value)))
+    )
     found = f"{key} is not valid" if hidden or given is None else f"{key} is '{given.value}'"
     near = (
-        get_close_matches(str(given.value).upper(), variable.choices, n=1, cutoff=0.5)
-        if given is not None and not hidden
-        else []
+        get_close_matches(str(given.value).upper(), variable.choices, n=1) if given is not None and not hidden else []
     )
     if near:
         fix = f"did you mean {near[0]}?"
     elif variable.default in (None, (), {}):
         fix = f"give {variable.accepted}" + ("" if variable.required else ", or leave it out")
     else:
-        fix = f"give {variable.accepted}, or leave it out for {variable.default}"
+        fix = f"give {variable.accepted}, or leave it out for {as_text(variable.default)}"
     return Problem("TN401", key, f"{found}, expected {variable.accepted}", fix, variable.choices, origin, overridden)
 
 

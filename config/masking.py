@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 from nautilus_trader.common.config import register_config_encoding
-from nautilus_trader.config import CacheConfig, DatabaseConfig, TradingNodeConfig
+from nautilus_trader.config import CacheConfig, DatabaseConfig, NautilusConfig, TradingNodeConfig
 from pydantic import SecretStr
 
 MASK = "***"
@@ -30,6 +30,15 @@ def client_secret(value: SecretStr | None) -> ClientSecret | None:
         return None
     register_config_encoding(ClientSecret, lambda _: MASK)
     return ClientSecret(value.get_secret_value())
+
+
+def with_plain_keys[C: NautilusConfig](config: C) -> C:
+    """Return a client's ``config`` with its key pair as plain ``str``, for a client that encodes it into its messages.
+
+    Binance' WebSocket API does, with msgspec and without the encoding hook, which then refuses a subclass of str.
+    """
+    plain = {name: str(value) for name in ("api_key", "api_secret") if (value := getattr(config, name)) is not None}
+    return msgspec.structs.replace(config, **plain)
 
 
 # The kernel hands the database to Rust through the very hook that masks ClientSecret, so the Redis password is masked in `json()`

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, Self, cast
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -28,7 +29,7 @@ from pydantic import (
 from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError, core_schema
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
 
-from config.endpoints import classify
+from config.endpoints import address, classify
 
 if TYPE_CHECKING:
     from config.problems import Origin, Problem
@@ -63,7 +64,7 @@ def _split(value: object) -> object:
 
 def _split_upper(value: object) -> object:
     parts = _split(value)
-    return tuple(map(_upper, parts)) if isinstance(parts, list | tuple) else parts
+    return tuple(dict.fromkeys(map(_upper, parts))) if isinstance(parts, list | tuple) else parts
 
 
 def _pairs(value: object) -> object:
@@ -74,6 +75,12 @@ def _pairs(value: object) -> object:
     if any(not (name.strip() and sign and given.strip()) for name, sign, given in pairs):
         raise PydanticCustomError("pairs", "expected NAME=VALUE,NAME=VALUE")
     return {name.strip(): given.strip() for name, _, given in pairs}
+
+
+def _with_address(url: str) -> str:
+    """Refuse a url whose host or port cannot be told, such as ``https://[host`` or port 99999."""
+    address(url)
+    return url
 
 
 def _bybit_environment(value: object) -> object:
@@ -100,29 +107,49 @@ type LogLevel = Literal["TRACE", "DEBUG", "INFO", "WARN", "WARNING", "ERROR", "O
 Seconds = Annotated[float, Field(allow_inf_nan=False)]
 # A count above zero in a span above zero, at most 23:59:59: Nautilus reads other forms wrongly, or crashes in the node.
 Rate = Annotated[
-    str, StringConstraints(strip_whitespace=True, pattern=r"^0*[1-9]\d{0,7}/(?:(?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d)$")
+    str,
+    StringConstraints(
+        strip_whitespace=True,
+        pattern=r"^0*[1-9][0-9]{0,7}/(?:(?:0[1-9]|1[0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]"
+        r"|00:(?:0[1-9]|[1-5][0-9]):[0-5][0-9]|00:00:(?:0[1-9]|[1-5][0-9]))$",
+    ),
 ]
 RATE_FORM = "COUNT/HH:MM:SS with a count and a span above zero, such as 20/00:00:01"
 InstrumentIdText = Annotated[
     str, StringConstraints(strip_whitespace=True, pattern=r"^[A-Za-z0-9][A-Za-z0-9_/-]*\.[A-Z][A-Z0-9_]*$")
 ]
 InstrumentIds = Annotated[tuple[InstrumentIdText, ...], BeforeValidator(_split)]
-Symbol = Annotated[str, StringConstraints(strip_whitespace=True, to_upper=True, pattern=r"^[A-Z0-9][A-Z0-9_-]*$")]
+Symbol = Annotated[str, BeforeValidator(_upper), StringConstraints(pattern=r"^[A-Z0-9][A-Z0-9_-]*$")]
 Leverages = Annotated[dict[Symbol, Annotated[int, Field(ge=1, le=125)]], BeforeValidator(_pairs)]
-HttpUrl = Annotated[str, StringConstraints(strip_whitespace=True, pattern=r"^https?://[^\s/@?#]+[^\s@?#]*$")]
-WsUrl = Annotated[str, StringConstraints(strip_whitespace=True, pattern=r"^wss?://[^\s/@?#]+[^\s@?#]*$")]
-HTTP_FORM, WS_FORM = "an http:// or https:// url", "a ws:// or wss:// url"
-# What Nautilus takes (it aborts the process on others); letters, digits, _ and - keep Redis keys and order ids plain.
-TraderIdText = Annotated[
+HttpUrl = Annotated[
     str,
-    StringConstraints(strip_whitespace=True, pattern=r"^[A-Za-z0-9_](?:[A-Za-z0-9_-]*[A-Za-z0-9_])?-[A-Za-z0-9_]+$"),
+    StringConstraints(strip_whitespace=True, pattern=r"^https?://[^\s/@?#\\]+[^\s@?#\\]*$"),
+    AfterValidator(_with_address),
 ]
-
+WsUrl = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, pattern=r"^wss?://[^\s/@?#\\]+[^\s@?#\\]*$"),
+    AfterValidator(_with_address),
+]
+HTTP_FORM = "an http:// or https:// url without user, password and query"
+WS_FORM = "a ws:// or wss:// url without user, password and query"
 # Binance allows 36 characters for a client order id. Nautilus writes O-YYYYMMDD-HHMMSS-<trader tag>-<strategy tag>-<count>:
 # 18 fixed and one more hyphen, which leaves 11 for both tags and 5 digits for the count of orders.
 TAGS_LENGTH_MAX = 11
 STRATEGY_TAG_LENGTH = 3
 TRADER_TAG_LENGTH_MAX = TAGS_LENGTH_MAX - STRATEGY_TAG_LENGTH
+
+# What Nautilus takes (it aborts the process on others); letters, digits, _ and - keep Redis keys and order ids plain.
+TraderIdText = Annotated[
+    str,
+    StringConstraints(
+        strip_whitespace=True,
+        pattern=rf"^[A-Za-z0-9_](?:[A-Za-z0-9_-]*[A-Za-z0-9_])?-[A-Za-z0-9_]{{1,{TRADER_TAG_LENGTH_MAX}}}$",
+    ),
+]
+TRADER_ID_FORM = (
+    f"NAME-TAG of letters, digits, _ and -, the tag of at most {TRADER_TAG_LENGTH_MAX} characters, such as TRADER-001"
+)
 
 
 def _without_inputs(error: ValidationError) -> ValidationError:
@@ -486,9 +513,7 @@ class TradingNodeSettings(_HidesInputs, BaseSettings):
 
     trader_id: Annotated[
         TraderIdText,
-        Setting(
-            "NAUTILUS_TRADER_ID", "essential", "NAME-TAG of letters, digits, _ and -, such as TRADER-001", "TRADER-001"
-        ),
+        Setting("NAUTILUS_TRADER_ID", "essential", TRADER_ID_FORM, "TRADER-001"),
     ] = Field(description="Name and tag of the trader, `NAME-TAG`; Redis keys and client order ids are made from it.")
     environment: Annotated[
         ConfigEnvironment, BeforeValidator(_upper), Setting("NAUTILUS_ENVIRONMENT", "essential", example="LIVE")
@@ -514,14 +539,17 @@ class TradingNodeSettings(_HidesInputs, BaseSettings):
     )
     trusted_endpoints: Annotated[
         tuple[
-            Annotated[str, StringConstraints(strip_whitespace=True, to_lower=True, pattern=r"^[^\s/@]+:\d{1,5}$")], ...
+            Annotated[str, StringConstraints(strip_whitespace=True, to_lower=True, pattern=r"^[^\s/@]+:[0-9]{1,5}$")],
+            ...,
         ],
         BeforeValidator(_split),
         Setting("NAUTILUS_TRUSTED_ENDPOINTS", accepted="HOST:PORT,...", example="gateway.example:8443"),
     ] = Field((), description="Hosts that production may use though they are not the exchange's own.")
     sandbox_starting_balances: Annotated[
         tuple[
-            Annotated[str, StringConstraints(strip_whitespace=True, pattern=r"^\d[\d_]*(?:\.\d+)? [A-Z0-9]{2,12}$")],
+            Annotated[
+                str, StringConstraints(strip_whitespace=True, pattern=r"^[0-9][0-9_]*(?:\.[0-9]+)? [A-Z0-9]{2,12}$")
+            ],
             ...,
         ],
         BeforeValidator(_split),
@@ -614,7 +642,8 @@ class TradingNodeSettings(_HidesInputs, BaseSettings):
                     f"{name}.instrument_ids", f"{name}.instrument_ids must end in .{name.upper()}: {', '.join(foreign)}"
                 )
         if self.redis is None and (self.load_state or self.save_state):
-            raise _misfit("load_state", "load_state and save_state need Redis: set REDIS_HOST")
+            path = "load_state" if self.load_state else "save_state"
+            raise _misfit(path, f"{path} needs Redis: set REDIS_HOST")
         if (
             self.execution == "VENUE"
             and (binance := self.binance) is not None

@@ -127,7 +127,7 @@ def some_key_is_set(settings: TradingNodeSettings) -> Iterator[Problem]:
     if not settings.active_venues:
         message = "no venue is on: no testnet or demo key is set"
         fix = "set BINANCE_FUTURES_TESTNET_API_KEY and its _SECRET, or BYBIT_TESTNET_API_KEY and its _SECRET"
-        yield Problem("TN501", "BINANCE_FUTURES_TESTNET_API_KEY", message, fix)
+        yield Problem("TN504", "BINANCE_FUTURES_TESTNET_API_KEY", message, fix)
 
 
 def redis_is_named(settings: TradingNodeSettings) -> Iterator[Problem]:

@@ -40,7 +40,6 @@ TEMPLATES: Mapping[str | None, Mapping[str, str]] = {
         "REDIS_HOST": "localhost",
     },
 }
-FLAG_TEXT = {"TESTNET": "true is {venue}_ENVIRONMENT=TESTNET", "DEMO": "true is {venue}_ENVIRONMENT=DEMO"}
 EXTRA = {
     PRESET_VARIABLE: "Preset of the commands and of `from_env`: one of production, testnet, sandbox.",
     SECRETS_DIR_VARIABLE: f"Folder with secrets as files named as the variables. Default: {SECRETS_DIR_DEFAULT}.",
@@ -103,7 +102,7 @@ def as_env(preset: str | None = None) -> str:
             )
         if flags := [flag for flag in FLAGS if flag.path.startswith(f"{section}.")]:
             for flag in flags:
-                lines += ["", *_comment(f"{FLAG_TEXT[flag.means].format(venue=section.upper())}.".capitalize())]
+                lines += ["", *_comment(f"True is {section.upper()}_ENVIRONMENT={flag.means}.")]
                 lines.append(_assignment(flag.name, "true", on=False))
             lines += [
                 "",

@@ -1,0 +1,1 @@
+"""What a user writes: a script, a strategy, and the demo that runs them on this machine."""

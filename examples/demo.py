@@ -131,7 +131,9 @@ def _row(node: Any, venue: str, seen: Seen) -> dict[str, Any]:
         "quotes seen": str(seen.quotes[venue] or ""),
         "trades seen": str(seen.trades[venue] or ""),
         "limit order": "accepted, cancelled" if [order.status_string() for order in limits] == ["CANCELED"] else "",
-        "market orders": " ".join(f"{order.side_string().lower()} {order.avg_px:,.1f}" for order in markets if order.is_closed),
+        "market orders": " ".join(
+            f"{order.side_string().lower()} {order.avg_px:,.1f}" for order in markets if order.is_closed
+        ),
         "position at the end": "flat" if node.portfolio.is_flat(InstrumentId.from_str(INSTRUMENTS[venue])) else "",
     }
 
@@ -185,7 +187,9 @@ def main() -> int:
     good = bool(keys.get("orders")) and len(seen.rows) == len(INSTRUMENTS)
     good = good and all(value for row in seen.rows.values() for value in row.values())
     console.print()
-    console.print("[green]ok: everything ran and was stopped, exit 0[/]" if good else "[red]not everything happened, exit 1[/]")
+    console.print(
+        "[green]ok: everything ran and was stopped, exit 0[/]" if good else "[red]not everything happened, exit 1[/]"
+    )
     return ExitCode.OK if good else ExitCode.INTERNAL
 
 

@@ -17,10 +17,12 @@ from nautilus_trader.adapters.binance.config import BinanceDataClientConfig, Bin
 from nautilus_trader.adapters.binance.factories import BinanceLiveDataClientFactory, BinanceLiveExecClientFactory
 from nautilus_trader.adapters.binance.futures.enums import BinanceFuturesMarginType
 from nautilus_trader.adapters.binance.futures.execution import BinanceFuturesExecutionClient
+from nautilus_trader.adapters.binance.spot.execution import BinanceSpotExecutionClient
 from nautilus_trader.live.factories import LiveExecClientFactory
 
 from config.clients.instruments import build_instrument_provider_config
-from config.masking import client_secret
+from config.clients.spot import KeepsSpotPositions
+from config.masking import client_secret, with_plain_keys
 from config.models import BinanceCredentials
 
 # Enums, never their names: a client with environment="TESTNET" goes to the live url with the live key.
@@ -110,16 +112,25 @@ class OneNameFuturesExecutionClient(BinanceFuturesExecutionClient):
         return {str(BinanceSymbol(symbol)) for symbol in super()._get_cache_active_symbols()}
 
 
+class SpotExecutionClient(KeepsSpotPositions, BinanceSpotExecutionClient):
+    """Nautilus' spot execution client, with positions that survive a restart."""
+
+
+# The stock factory names its classes itself. These add no state, so a client that it made can become one of them.
+CURED_CLIENTS = {
+    BinanceFuturesExecutionClient: OneNameFuturesExecutionClient,
+    BinanceSpotExecutionClient: SpotExecutionClient,
+}
+
+
 class BinanceExecClientFactory(LiveExecClientFactory):
-    """Nautilus' factory, with :class:`OneNameFuturesExecutionClient` for futures."""
+    """Nautilus' factory, whose clients come back with the right books."""
 
     @staticmethod
-    def create(*args: Any, **kwargs: Any) -> Any:
+    def create(*, config: BinanceExecClientConfig, **kwargs: Any) -> Any:  # type: ignore[override]  # by keyword, as Nautilus calls it
         """Return the execution client; the arguments are those of Nautilus' factory."""
-        client = BinanceLiveExecClientFactory.create(*args, **kwargs)
-        if isinstance(client, BinanceFuturesExecutionClient):
-            # The stock factory names its class itself. The subclass adds no state, so the made client can become one.
-            client.__class__ = OneNameFuturesExecutionClient
+        client = BinanceLiveExecClientFactory.create(config=with_plain_keys(config), **kwargs)
+        client.__class__ = CURED_CLIENTS[type(client)]
         return client
 
 

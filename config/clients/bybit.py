@@ -7,6 +7,7 @@ from typing import Any
 
 from nautilus_trader.adapters.bybit.config import BybitDataClientConfig, BybitExecClientConfig
 from nautilus_trader.adapters.bybit.data import BybitDataClient
+from nautilus_trader.adapters.bybit.execution import BybitExecutionClient
 from nautilus_trader.adapters.bybit.factories import (
     BybitLiveExecClientFactory,
     get_cached_bybit_http_client,
@@ -16,9 +17,10 @@ from nautilus_trader.cache.cache import Cache
 from nautilus_trader.common.component import LiveClock, MessageBus
 from nautilus_trader.core import nautilus_pyo3
 from nautilus_trader.core.nautilus_pyo3 import BybitEnvironment, BybitMarginMode, BybitProductType
-from nautilus_trader.live.factories import LiveDataClientFactory
+from nautilus_trader.live.factories import LiveDataClientFactory, LiveExecClientFactory
 
 from config.clients.instruments import build_instrument_provider_config
+from config.clients.spot import KeepsSpotPositions
 from config.masking import client_secret
 from config.models import BybitCredentials
 
@@ -96,13 +98,19 @@ def environment_of(config: BybitDataClientConfig | BybitExecClientConfig) -> str
 
 
 def urls_of(config: BybitDataClientConfig | BybitExecClientConfig) -> dict[str, str]:
-    """Return the urls that a built client dials, by what they are for, resolved by Nautilus' own functions."""
+    """Return the urls that a built client dials, by what they are for, resolved by Nautilus' own functions.
+
+    Left out is what demo shares with the live exchange: its public streams.
+    """
     environment = config.environment or BybitEnvironment.MAINNET
     urls = {"base_url_http": config.base_url_http or nautilus_pyo3.get_bybit_http_base_url(environment)}
     if isinstance(config, BybitExecClientConfig):
         urls["base_url_ws_private"] = config.base_url_ws_private or nautilus_pyo3.get_bybit_ws_url_private(environment)
-        urls["base_url_ws_trade"] = config.base_url_ws_trade or nautilus_pyo3.get_bybit_ws_url_trade(environment)
-    else:
+        # Demo has no trade stream: Nautilus names the live one for it, never dials it, and sends orders over HTTP.
+        if environment != BybitEnvironment.DEMO:
+            urls["base_url_ws_trade"] = config.base_url_ws_trade or nautilus_pyo3.get_bybit_ws_url_trade(environment)
+    # Nor has it public streams: its clients watch the live ones, which take no key.
+    elif environment != BybitEnvironment.DEMO or getattr(config, "base_url_ws_public", None):
         for product_type in config.product_types or PRODUCT_TYPES.values():
             urls[f"base_url_ws_public {product_type.name}"] = public_url(config, product_type)
     return urls
@@ -177,4 +185,18 @@ class BybitDataClientFactory(LiveDataClientFactory):
         )
 
 
-BybitExecClientFactory = BybitLiveExecClientFactory
+class SpotExecutionClient(KeepsSpotPositions, BybitExecutionClient):
+    """Nautilus' execution client for SPOT, with positions that survive a restart."""
+
+
+class BybitExecClientFactory(LiveExecClientFactory):
+    """Nautilus' factory, whose clients come back with the right books."""
+
+    @staticmethod
+    def create(*args: Any, **kwargs: Any) -> Any:
+        """Return the execution client; the arguments are those of Nautilus' factory."""
+        client = BybitLiveExecClientFactory.create(*args, **kwargs)
+        if BybitProductType.SPOT in client._product_types:
+            # The stock factory names its class itself. The subclass adds no state, so the made client can become one.
+            client.__class__ = SpotExecutionClient
+        return client

@@ -1,0 +1,1 @@
+"""Strategies to try a node with."""

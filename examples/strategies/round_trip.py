@@ -1,4 +1,4 @@
-"""A strategy that shows every kind of order event once: a limit order is accepted and cancelled, a market order is filled and closed.
+"""A strategy that shows what orders go through: a limit order is accepted and cancelled, a market order filled and closed.
 
 Run it with ``tradingnode run -p testnet --strategy examples/strategies/round_trip.py:RoundTrip --strategy-config FILE``.
 """

@@ -7,6 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from redis import Redis
+
+from tests.conftest import CANARIES
+from tests.redis_server import RedisServer
+
 STRATEGIES = "tests.integration.strategies"
 
 
@@ -27,5 +32,21 @@ def reported(folder: Path, good: Callable[[dict[str, Any]], object]) -> Callable
             return None
         books: dict[str, Any] = json.loads(path.read_text())
         return books if good(books) else None
+
+    return look
+
+
+def client(server: RedisServer) -> Redis:
+    """Return a client of the session's server."""
+    return Redis(port=server.port, password=CANARIES["REDIS_PASSWORD"], decode_responses=True)
+
+
+def persisted(server: RedisServer, trader_id: str, events: int) -> Callable[[], bool]:
+    """Return a function that tells whether Redis holds so many order events: the node writes them with a delay of 100 ms."""
+
+    def look() -> bool:
+        with client(server) as redis:
+            keys = list(redis.scan_iter(f"trader-{trader_id}:orders:*"))
+            return sum(redis.llen(key) for key in keys) >= events  # type: ignore[misc]  # redis types it for async too
 
     return look

@@ -117,7 +117,7 @@ class Venue:
             "BINANCE_BASE_URL_HTTP": self.http,
             "BINANCE_BASE_URL_WS": f"{self.ws}/spot" if spot else self.ws,
             "BINANCE_BASE_URL_WS_API": f"{self.ws}/ws-api",
-            "BINANCE_BASE_URL_WS_STREAM": self.ws,
+            **({} if spot else {"BINANCE_BASE_URL_WS_STREAM": self.ws}),
             "BYBIT_BASE_URL_HTTP": self.http,
             "BYBIT_BASE_URL_WS_PUBLIC": f"{self.ws}/v5/public",
             "BYBIT_BASE_URL_WS_PRIVATE": f"{self.ws}/v5/private",
