@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import traceback
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -13,6 +14,9 @@ from nautilus_trader.trading.strategy import Strategy
 from config.clients import DATA_FACTORIES, EXEC_FACTORIES
 from config.order_ids import too_long
 from config.problems import ConfigError, Problem, raise_errors
+
+# Where Nautilus speaks to Redis. Its errors are plain RuntimeErrors with the words of the server or of the system.
+CACHE_DATABASE = "cache/database.pyx"
 
 
 def build_node(
@@ -103,14 +107,15 @@ def _unknown(clients: Mapping[str, Any], table: Mapping[type, type], kind: str) 
 
 
 def _failed(error: Exception, config: TradingNodeConfig) -> Problem:
-    """Return why Nautilus could not build; a RuntimeError with a Redis configured is how it reports Redis."""
+    """Return why Nautilus could not build; what its cache database raised is Redis' fault, whatever the words."""
     database = config.cache.database if config.cache is not None else None
     text = f"{type(error).__name__}: {error}"
-    if (database is not None and "redis" in text.lower()) or (database is not None and "connection" in text.lower()):
+    raised_in = [frame.f_code.co_filename for frame, _ in traceback.walk_tb(error.__traceback__)]
+    if database is not None and any(name.endswith(CACHE_DATABASE) for name in raised_in):
         where = f"{database.host}:{database.port}"
-        return Problem(
-            "TN601", "REDIS_HOST", f"Redis at {where} cannot be used: {text}", f"start Redis at {where}, then run again"
-        )
+        message = f"Redis at {where} cannot be used: {text}"
+        fix = f"see that Redis runs at {where} and takes REDIS_USERNAME and REDIS_PASSWORD, then run again"
+        return Problem("TN601", "REDIS_HOST", message, fix)
     return Problem(
         "TN902", "TradingNode", f"Nautilus cannot build the node: {text}", "mend what it names, then run again"
     )

@@ -148,18 +148,23 @@ def redis_keys(redis: RedisServer) -> Mapping[str, int]:
     return Counter(key.partition(":")[0] for key in sorted(keys))
 
 
-def summary(seen: Seen, keys: Mapping[str, int], took: Mapping[str, float]) -> Table:
-    """Return the table that the demo ends with."""
+def summary(seen: Seen) -> Table:
+    """Return what happened on each venue."""
     table = Table(title="What happened", title_justify="left", box=None, pad_edge=False, header_style="bold")
     table.add_column("")
     for venue in INSTRUMENTS:
         table.add_column(venue)
     for name in next(iter(seen.rows.values()), {}):
         table.add_row(name, *(seen.rows[venue][name] or Text("missing", style="red") for venue in INSTRUMENTS))
-    table.add_section()
-    table.add_row("keys in Redis", ", ".join(f"{kind} {count}" for kind, count in keys.items()))
+    return table
+
+
+def figures(seen: Seen, keys: Mapping[str, int], took: Mapping[str, float]) -> Table:
+    """Return what the node left in Redis, and how long it all took."""
+    table = Table.grid(padding=(0, 2))
+    table.add_row("keys in Redis", ", ".join(f"{count} {kind}" for kind, count in keys.items()))
     table.add_row("start to ready", f"{seen.ready_secs:.2f} s")
-    table.add_row("in all", ", ".join(f"{what} {secs:.1f} s" for what, secs in took.items()))
+    table.add_row("in all", f"{took['all']:.1f} s, of which {took['imports']:.1f} s are imports")
     return table
 
 
@@ -183,7 +188,9 @@ def main() -> int:
             keys = redis_keys(redis)
             took["all"] = time.monotonic() - began
             console.print()
-            console.print(summary(seen, keys, took))
+            console.print(summary(seen))
+            console.print()
+            console.print(figures(seen, keys, took))
     good = bool(keys.get("orders")) and len(seen.rows) == len(INSTRUMENTS)
     good = good and all(value for row in seen.rows.values() for value in row.values())
     console.print()

@@ -152,27 +152,39 @@ def test_a_node_has_every_client_and_every_strategy_that_was_asked_for(execution
     assert expected == found
 
 
-def _redis_that_is_not_there(port: int) -> dict[str, Any]:
-    return _outcome(config_of(redis=RedisConfig(port=port, timeout=1)), [])
-
-
-def _redis_that_wants_another_password(port: int) -> dict[str, Any]:
-    return _outcome(config_of(redis=RedisConfig(port=port, timeout=1, password="canary-password")), [])  # type: ignore[arg-type]
+def _on_redis(redis: dict[str, Any], strategies: list[ImportableStrategyConfig]) -> dict[str, Any]:
+    config = config_of(redis=RedisConfig(**{"timeout": 1, **redis}))
+    return _outcome(msgspec.structs.replace(config, strategies=strategies), [])
 
 
 def test_a_dead_redis_is_told_within_seconds_with_where_it_should_be() -> None:
     port = free_port()
-    found = run_forked(_redis_that_is_not_there, port)
+    found = run_forked(_on_redis, {"port": port}, [])
     assert (6, ["TN601"]) == (found["exit_code"], found["codes"])
     assert f"Redis at localhost:{port} cannot be used" in found["text"]
     assert found["seconds"] < 10
 
 
-def test_a_redis_that_refuses_the_password_is_told_without_the_password() -> None:
+@pytest.mark.parametrize(
+    "redis", [{"password": "canary-password"}, {"password": "canary-password", "username": "a"}, {}]
+)
+def test_a_redis_that_refuses_the_password_is_told_without_the_password(redis: dict[str, Any]) -> None:
     with RedisServer(password="another") as server:
-        found = run_forked(_redis_that_wants_another_password, server.port)
+        found = run_forked(_on_redis, {"port": server.port, **redis}, [])
     assert (6, ["TN601"]) == (found["exit_code"], found["codes"])
     assert "canary-password" not in found["text"]
+
+
+def test_a_redis_whose_name_nobody_knows_is_told() -> None:
+    found = run_forked(_on_redis, {"host": "redis.invalid"}, [])
+    assert (6, ["TN601"]) == (found["exit_code"], found["codes"])
+
+
+def test_what_fails_beside_a_healthy_redis_is_not_blamed_on_it() -> None:
+    with RedisServer() as server:
+        found = run_forked(_on_redis, {"port": server.port}, [IMPORTABLE, IMPORTABLE])
+    assert (9, ["TN902"]) == (found["exit_code"], found["codes"])
+    assert "Quiet-007" in found["text"]
 
 
 def _two_strategies_with_one_tag() -> dict[str, Any]:

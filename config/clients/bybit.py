@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from nautilus_trader.adapters.bybit.config import BybitDataClientConfig, BybitExecClientConfig
@@ -142,6 +145,20 @@ class BybitPublicDataClient(BybitDataClient):
             client.set_bars_timestamp_on_close(config.bars_timestamp_on_close)
 
 
+@contextmanager
+def _only_given_keys() -> Iterator[None]:
+    """Hide the key names that the Rust client looks up by itself when it is given none.
+
+    It would sign requests of a client that is meant to have public data only, with a key that was never said to be for it.
+    """
+    names = [f"BYBIT_{kind}API_{part}" for kind in ("", "TESTNET_", "DEMO_") for part in ("KEY", "SECRET")]
+    hidden = {name: os.environ.pop(name) for name in names if name in os.environ}
+    try:
+        yield
+    finally:
+        os.environ.update(hidden)
+
+
 class BybitDataClientFactory(LiveDataClientFactory):
     """Makes :class:`BybitPublicDataClient`."""
 
@@ -156,18 +173,19 @@ class BybitDataClientFactory(LiveDataClientFactory):
     ) -> BybitPublicDataClient:
         """Return the data client; the arguments are those of Nautilus' factory."""
         # With the arguments of the stock execution factory, so that both share one HTTP client and its rate limits.
-        client = get_cached_bybit_http_client(
-            environment=config.environment or BybitEnvironment.MAINNET,
-            api_key=config.api_key,
-            api_secret=config.api_secret,
-            base_url=config.base_url_http,
-            timeout_secs=None,
-            max_retries=config.max_retries,
-            retry_delay_ms=config.retry_delay_initial_ms,
-            retry_delay_max_ms=config.retry_delay_max_ms,
-            recv_window_ms=config.recv_window_ms,
-            proxy_url=config.proxy_url,
-        )
+        with _only_given_keys():
+            client = get_cached_bybit_http_client(
+                environment=config.environment or BybitEnvironment.MAINNET,
+                api_key=config.api_key,
+                api_secret=config.api_secret,
+                base_url=config.base_url_http,
+                timeout_secs=None,
+                max_retries=config.max_retries,
+                retry_delay_ms=config.retry_delay_initial_ms,
+                retry_delay_max_ms=config.retry_delay_max_ms,
+                recv_window_ms=config.recv_window_ms,
+                proxy_url=config.proxy_url,
+            )
         provider = get_cached_bybit_instrument_provider(
             client=client,
             product_types=tuple(config.product_types or PRODUCT_TYPES.values()),

@@ -58,7 +58,7 @@ def net_after_checks(environ: Mapping[str, str], preset: str, instrument_id: str
             return BinanceLiveExecClientFactory.create(config=with_plain_keys(config), **kwargs)
 
     if stock:
-        table = {
+        table: dict[Any, Any] = {
             **EXEC_FACTORIES,
             BinanceExecClientConfig: StockBinance,
             BybitExecClientConfig: BybitLiveExecClientFactory,
