@@ -56,7 +56,7 @@ def _load(preset: str | None, env_file: tuple[str, ...], *, needs_preset: bool =
 
 def _tell(problems: Iterable[Problem]) -> None:
     """Print problems on stderr, in colour on a terminal."""
-    colour = sys.stderr.isatty() and "NO_COLOR" not in os.environ
+    colour = sys.stderr.isatty() and not os.environ.get("NO_COLOR")
     for problem in problems:
         head, _, rest = str(problem).partition(": ")
         painted = click.style(head, fg="yellow" if problem.is_warning else "red", bold=True) if colour else head
@@ -142,7 +142,7 @@ def show(preset: str | None, env_file: tuple[str, ...], as_json: bool, strict: b
         spelled = "" if row.origin is None or row.origin.key == row.variable.name else f" as {row.origin.key}"
         style = "dim" if row.origin is None else ""
         table.add_row(*(Text(cell, style=style) for cell in (row.variable.name, row.value, row.where + spelled)))
-    console = Console(no_color="NO_COLOR" in os.environ or None, width=None if sys.stdout.isatty() else 200)
+    console = Console(width=None if sys.stdout.isatty() else 200)
     console.print(table)
     for line in _other_hosts(settings):
         console.print(Text(line))
@@ -168,7 +168,7 @@ def run(
         signal.signal(number, _stop_asked)
     settings = None
     try:
-        colours = sys.stdout.isatty() and "NO_COLOR" not in os.environ
+        colours = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
         settings = _load(preset, env_file, needs_preset=True, logging={"log_colors": colours})
         if strict and settings.warnings:
             raise ConfigError(settings.warnings)

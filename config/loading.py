@@ -91,7 +91,9 @@ def unknown_preset(name: str, origin: Origin | None = None) -> Problem:
 def _preset_layer(name: str | None) -> Layer:
     source = f"preset {name}"
     values = PRESETS[name].values if name is not None else {}
-    return Layer(source, {path: Value(value, Origin(source, path)) for path, value in values.items()})
+    return Layer(
+        source, {path: Value(value, Origin(source, variables_by_path()[path].name)) for path, value in values.items()}
+    )
 
 
 def _once(problems: list[Problem]) -> list[Problem]:

@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+from redis import Redis
+from redis.backoff import NoBackoff
+from redis.exceptions import AuthenticationError, RedisError, ResponseError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+from redis.retry import Retry
+
 from config.models import RedisConfig
 from config.problems import Problem
 
@@ -15,11 +21,6 @@ def check_redis(redis: RedisConfig) -> tuple[Problem, ...]:
         The server; user and password are really used.
 
     """
-    from redis import Redis
-    from redis.backoff import NoBackoff
-    from redis.exceptions import AuthenticationError, RedisError, ResponseError
-    from redis.retry import Retry
-
     where = f"{redis.host}:{redis.port}"
     client = Redis(
         host=redis.host,
@@ -43,14 +44,21 @@ def check_redis(redis: RedisConfig) -> tuple[Problem, ...]:
         return (Problem("TN603", "REDIS_HOST", message, "mend what it names, then run again"),)
     except (RedisError, OSError) as error:
         tls = " with TLS" if redis.ssl else ""
-        message = f"Redis at {where} cannot be reached{tls} within {redis.timeout} s: {_kind(error)}"
-        fix = f"start Redis at {where}, or set REDIS_HOST and REDIS_PORT" + (
-            "; is that port plain? then REDIS_SSL=false" if redis.ssl else ""
-        )
+        message = f"Redis at {where} cannot be reached{tls}: {_reason(error, redis.timeout)}"
+        fix = f"start Redis at {where}, or set REDIS_HOST and REDIS_PORT"
+        fix += "; if that port speaks no TLS, set REDIS_SSL=false" if redis.ssl else ""
         return (Problem("TN601", "REDIS_HOST", message, fix),)
     finally:
         client.close()
     return ()
+
+
+def _reason(error: Exception, timeout: int) -> str:
+    """Return what the system says of a connection that failed, without the address that the caller tells."""
+    if isinstance(error, RedisTimeoutError | TimeoutError):
+        return f"no answer within {timeout} s"
+    cause = error.__context__ or error
+    return (cause.strerror or _kind(cause)).lower() if isinstance(cause, OSError) else _kind(error)
 
 
 def _kind(error: Exception) -> str:

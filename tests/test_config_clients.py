@@ -24,6 +24,7 @@ from config.clients.sandbox import build_sandbox_exec_client_config
 from config.models import BinanceCredentials, BybitCredentials
 
 KEYS: dict[str, Any] = {"api_key": "key-of-it", "api_secret": "secret-of-it"}
+TEXT: dict[str, Any] = {"environment": "TESTNET"}
 HTTP, WS = "https://gateway.example:8443", "wss://gateway.example:8443"
 
 
@@ -270,9 +271,9 @@ def test_the_environment_is_read_back_from_a_built_client(client: str, environme
     "environment_of, made",
     [
         (binance.environment_of, BinanceExecClientConfig()),
-        (binance.environment_of, BinanceDataClientConfig(environment="TESTNET")),
+        (binance.environment_of, BinanceDataClientConfig(**TEXT)),
         (bybit.environment_of, BybitExecClientConfig()),
-        (bybit.environment_of, BybitDataClientConfig(environment="TESTNET")),
+        (bybit.environment_of, BybitDataClientConfig(**TEXT)),
     ],
 )
 def test_what_is_no_enum_counts_as_live_for_nautilus_dials_live_with_it(environment_of: Any, made: Any) -> None:

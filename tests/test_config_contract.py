@@ -9,12 +9,12 @@ import itertools
 import types
 import typing
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import msgspec
-import pandas as pd
 import pytest
 from nautilus_trader.adapters.binance.common import urls as binance_urls
 from nautilus_trader.adapters.binance.common.enums import BinanceAccountType, BinanceEnvironment
@@ -49,11 +49,11 @@ from nautilus_trader.test_kit.stubs.events import TestEventStubs
 from nautilus_trader.test_kit.stubs.execution import TestExecStubs
 
 from config.clients import VENUES
-from config.clients.binance import BinanceExecClientFactory
+from config.clients.binance import BinanceExecClientFactory, build_binance_exec_client_config
 from config.clients.bybit import BybitDataClientFactory, build_bybit_data_client_config
 from config.endpoints import classify
 from config.factory import TradingNodeConfigFactory
-from config.models import BybitCredentials, TradingNodeSettings
+from config.models import BinanceCredentials, BybitCredentials, TradingNodeSettings
 
 ROOT = Path(__file__).parents[1]
 
@@ -188,7 +188,7 @@ NODE: list[dict[str, Any]] = [
 
 @pytest.mark.parametrize("values", NODE, ids=str)
 def test_every_node_setting_becomes_a_value_of_the_type_that_nautilus_wants(values: dict[str, Any]) -> None:
-    settings = TradingNodeSettings(trader_id="TRADER-001", binance=KEY, bybit=KEY, **values)  # type: ignore[arg-type]
+    settings = TradingNodeSettings(**{"trader_id": "TRADER-001", "binance": KEY, "bybit": KEY, **values})
     config = TradingNodeConfigFactory.from_settings(settings)
     assert [] == list(misfits(config, type(config), "node"))
     assert [] == [text for kind in config.data_clients.values() for text in misfits(kind, type(kind), "data")]
@@ -209,7 +209,7 @@ def test_every_venue_setting_becomes_a_value_of_the_type_that_the_adapter_wants(
 @pytest.mark.parametrize("values", NODE, ids=str)
 def test_engines_and_logging_pass_through_nautilus_own_decoder(values: dict[str, Any]) -> None:
     """``parse`` checks types and ranges, which the constructors do not."""
-    settings = TradingNodeSettings(trader_id="TRADER-001", **values)
+    settings = TradingNodeSettings(**{"trader_id": "TRADER-001", **values})
     config = TradingNodeConfigFactory.from_settings(settings)
     parts: tuple[Any, ...] = (config.data_engine, config.risk_engine, config.exec_engine, config.logging)
     kinds: tuple[Any, ...] = (LiveDataEngineConfig, LiveRiskEngineConfig, LiveExecEngineConfig, LoggingConfig)
@@ -241,14 +241,16 @@ def _names_in(tree: ast.AST, module: Any, spread: ast.expr) -> set[str]:
     table = getattr(module, root, None)
     if isinstance(table, Mapping):
         return {name for row in table.values() for name in row}
-    holders: list[ast.AST] = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef) and node.name == root] or [
-        node
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Assign | ast.AnnAssign)
-        and root in {n.id for n in ast.walk(node) if isinstance(n, ast.Name)}
-    ]
+    nodes = list(ast.walk(tree))
+    functions: list[ast.AST] = [node for node in nodes if isinstance(node, ast.FunctionDef) and node.name == root]
+    assignments = [node for node in nodes if isinstance(node, ast.Assign | ast.AnnAssign) and root in _read_in(node)]
+    holders = functions or assignments
     dicts = [node for holder in holders for node in ast.walk(holder) if isinstance(node, ast.Dict)]
     return {str(key.value) for node in dicts for key in node.keys if isinstance(key, ast.Constant)}
+
+
+def _read_in(node: ast.AST) -> set[str]:
+    return {found.id for found in ast.walk(node) if isinstance(found, ast.Name)}
 
 
 def keywords() -> Iterator[tuple[str, Any, str]]:
@@ -306,7 +308,7 @@ BYBIT_URLS: dict[str, Callable[[BybitEnvironment], str]] = {
     "private": nautilus_pyo3.get_bybit_ws_url_private,
     "trade": nautilus_pyo3.get_bybit_ws_url_trade,
     **{
-        f"public {kind.name}": lambda environment, kind=kind: nautilus_pyo3.get_bybit_ws_url_public(kind, environment)
+        f"public {kind}": partial(nautilus_pyo3.get_bybit_ws_url_public, kind)
         for kind in (BybitProductType.SPOT, BybitProductType.LINEAR, BybitProductType.INVERSE, BybitProductType.OPTION)
     },
 }
@@ -375,31 +377,35 @@ class _VenueAnswers:
         return []
 
 
-def _with_open_position(factory: Any, config: Any) -> Any:
-    """Return a real execution client that is offline, whose cache holds an open BTCUSDT-PERP position."""
-    clock, cache = LiveClock(), Cache()
-    loop = asyncio.new_event_loop()
-    client = factory.create(loop, "BINANCE", config, MessageBus(TraderId("TRADER-001"), clock), cache, clock)
+def _made_by(factory: Any, name: str, config: Any, cache: Cache, loop: asyncio.AbstractEventLoop) -> Any:
+    """Return a real client that is offline, made as Nautilus' own node makes it."""
+    clock = LiveClock()
+    msgbus = MessageBus(TraderId("TRADER-001"), clock)
+    return factory.create(loop=loop, name=name, config=config, msgbus=msgbus, cache=cache, clock=clock)
+
+
+def _binance_exec(**values: Any) -> Any:
+    return build_binance_exec_client_config(BinanceCredentials(**KEY, **values))
+
+
+def _symbols_asked_for(factory: Any) -> set[str]:
+    """Return the symbols that a client asks the venue for, whose cache holds an open BTCUSDT-PERP position."""
+    cache, loop = Cache(), asyncio.new_event_loop()
+    client = _made_by(factory, "BINANCE", _binance_exec(), cache, loop)
     instrument = TestInstrumentProvider.btcusdt_perp_binance()
     order = TestExecStubs.limit_order(instrument=instrument)
     fill = TestEventStubs.order_filled(order, instrument=instrument, position_id=PositionId("P-1"))
     cache.add_instrument(instrument)
     cache.add_order(order)
     cache.add_position(Position(instrument=instrument, fill=fill), OmsType.NETTING)
-    return client
-
-
-def _symbols_asked_for(factory: Any) -> set[str]:
-    config = VENUES["BINANCE"].build_exec(VENUES["BINANCE"].settings(**KEY))
-    client = _with_open_position(factory, config)
 
     async def positions_at_the_venue(_symbol: str | None = None) -> set[str]:
         return {"BTCUSDT"}
 
     client._http_account = _VenueAnswers()
     client._get_binance_active_position_symbols = positions_at_the_venue
-    symbols, _ = client._loop.run_until_complete(client._build_active_symbols(None))
-    client._loop.close()
+    symbols, _ = loop.run_until_complete(client._build_active_symbols(None))
+    loop.close()
     return set(symbols)
 
 
@@ -412,11 +418,9 @@ def test_nautilus_still_asks_binance_for_one_symbol_under_two_names_and_ours_doe
 @pytest.mark.parametrize("account_type", ["SPOT", "USDT_FUTURES", "COIN_FUTURES"])
 def test_the_class_of_a_client_that_nautilus_made_can_become_ours(account_type: str) -> None:
     """Ours is the stock class and methods: with state of its own, the assignment of the class would leave it half made."""
-    row = VENUES["BINANCE"]
-    clock, cache, loop = LiveClock(), Cache(), asyncio.new_event_loop()
-    config = row.build_exec(row.settings(**KEY, account_type=account_type))
-    arguments = (loop, "BINANCE", config, MessageBus(TraderId("TRADER-001"), clock), cache, clock)
-    stock, ours = BinanceLiveExecClientFactory.create(*arguments), row.exec_factory.create(*arguments)
+    config, loop = _binance_exec(account_type=account_type), asyncio.new_event_loop()
+    stock = _made_by(BinanceLiveExecClientFactory, "BINANCE", config, Cache(), loop)
+    ours = _made_by(BinanceExecClientFactory, "BINANCE", config, Cache(), loop)
     assert type(stock) is not type(ours)
     assert isinstance(ours, type(stock))
     assert type(ours).__module__.startswith("config.")
@@ -435,9 +439,7 @@ async def _first_line_dialled(factory: Any, config: Callable[[int], Any]) -> str
         writer.close()
 
     server = await asyncio.start_server(answer, "127.0.0.1", 0)
-    clock = LiveClock()
-    made = config(server.sockets[0].getsockname()[1])
-    client = factory.create(loop, "BYBIT", made, MessageBus(TraderId("TRADER-001"), clock), Cache(), clock)
+    client = _made_by(factory, "BYBIT", config(server.sockets[0].getsockname()[1]), Cache(), loop)
     (stream,) = client._ws_clients.values()
     dialling = asyncio.ensure_future(stream.connect(loop_=loop, callback=lambda _: None))
     try:
@@ -450,8 +452,8 @@ async def _first_line_dialled(factory: Any, config: Callable[[int], Any]) -> str
 
 def test_nautilus_bybit_data_client_still_dials_its_http_url_as_a_stream_and_ours_does_not() -> None:
     def config(port: int) -> Any:
-        urls = {"base_url_http": f"http://127.0.0.1:{port}/rest", "base_url_ws_public": f"ws://127.0.0.1:{port}/public"}
-        return build_bybit_data_client_config(BybitCredentials(**urls))  # type: ignore[arg-type]  # checked when it runs
+        http, stream = f"http://127.0.0.1:{port}/rest", f"ws://127.0.0.1:{port}/public"
+        return build_bybit_data_client_config(BybitCredentials(base_url_http=http, base_url_ws_public=stream))
 
     def stock(port: int) -> Any:
         return BybitDataClientConfig(
@@ -460,10 +462,3 @@ def test_nautilus_bybit_data_client_still_dials_its_http_url_as_a_stream_and_our
 
     assert "GET /rest HTTP/1.1\r\n" == asyncio.run(_first_line_dialled(BybitLiveDataClientFactory, stock))
     assert "GET /public/linear HTTP/1.1\r\n" == asyncio.run(_first_line_dialled(BybitDataClientFactory, config))
-
-
-def test_a_rotation_interval_is_a_timedelta_as_the_writer_wants_it() -> None:
-    settings = TradingNodeSettings(trader_id="TRADER-001", streaming={"rotation_mode": "TIME"})  # type: ignore[arg-type]
-    streaming = TradingNodeConfigFactory.from_settings(settings).streaming
-    assert streaming is not None
-    assert pd.Timedelta(minutes=60) == streaming.rotation_interval

@@ -31,6 +31,9 @@ from config.problems import ConfigError
 from config.risk import build_risk_engine_config
 
 KEYS: dict[str, Any] = {"api_key": "key", "api_secret": "secret"}
+TESTNET_KEYS: dict[str, Any] = {**KEYS, "testnet": True}
+DEMO_KEYS: dict[str, Any] = {**KEYS, "demo": True}
+PUBLIC_TESTNET: dict[str, Any] = {"testnet": True}
 LIVE: dict[str, Any] = {
     "trader_id": "TRADER-001",
     "environment": ConfigEnvironment.LIVE,
@@ -38,7 +41,7 @@ LIVE: dict[str, Any] = {
     "binance": BinanceCredentials(**KEYS, environment="LIVE"),
     "redis": RedisConfig(),
 }
-TEST: dict[str, Any] = {"trader_id": "TRADER-001", "binance": BinanceCredentials(**KEYS, testnet=True)}
+TEST: dict[str, Any] = {"trader_id": "TRADER-001", "binance": BinanceCredentials(**TESTNET_KEYS)}
 PAPER: dict[str, Any] = {"trader_id": "TRADER-001", "venues": ("BINANCE", "BYBIT")}
 CREATE: dict[str, Any] = {
     "production": TradingNodeConfigFactory.create_production,
@@ -321,8 +324,8 @@ REFUSED: list[tuple[str, str, dict[str, Any], int]] = [
     ("production", "said to be sandbox", {"environment": ConfigEnvironment.SANDBOX}, 8),
     ("production", "no venue named", {"venues": None}, 8),
     ("production", "no redis", {"redis": None}, 8),
-    ("production", "a testnet", {"binance": BinanceCredentials(**KEYS, testnet=True)}, 8),
-    ("production", "a demo", {"binance": BinanceCredentials(**KEYS, demo=True)}, 8),
+    ("production", "a testnet", {"binance": BinanceCredentials(**TESTNET_KEYS)}, 8),
+    ("production", "a demo", {"binance": BinanceCredentials(**DEMO_KEYS)}, 8),
     ("production", "no key", {"binance": None}, 5),
     ("production", "simulated execution", {"execution": "SIMULATED"}, 8),
     (
@@ -336,17 +339,22 @@ REFUSED: list[tuple[str, str, dict[str, Any], int]] = [
     ("testnet", "a bare key, which is a live one", {"binance": BinanceCredentials(**KEYS)}, 5),
     ("testnet", "said to be a live key", {"binance": BinanceCredentials(**KEYS, environment="LIVE")}, 8),
     ("testnet", "no key", {"binance": None}, 5),
-    ("testnet", "a venue without a key", {"venues": ("BINANCE", "BYBIT"), "bybit": BybitCredentials(testnet=True)}, 5),
+    (
+        "testnet",
+        "a venue without a key",
+        {"venues": ("BINANCE", "BYBIT"), "bybit": BybitCredentials(**PUBLIC_TESTNET)},
+        5,
+    ),
     ("testnet", "simulated execution", {"execution": "SIMULATED"}, 8),
     (
         "testnet",
         "a live host",
-        {"binance": BinanceCredentials(**KEYS, testnet=True, base_url_http="https://fapi.binance.com")},
+        {"binance": BinanceCredentials(**TESTNET_KEYS, base_url_http="https://fapi.binance.com")},
         8,
     ),
     ("sandbox", "said to be live", {"environment": ConfigEnvironment.LIVE}, 8),
     ("sandbox", "execution at the venue", {"execution": "VENUE"}, 8),
-    ("sandbox", "a testnet", {"binance": BinanceCredentials(testnet=True)}, 8),
+    ("sandbox", "a testnet", {"binance": BinanceCredentials(**PUBLIC_TESTNET)}, 8),
     ("sandbox", "no venue", {"venues": None}, 4),
 ]
 

@@ -410,7 +410,7 @@ def test_arguments_may_be_mappings_or_models() -> None:
     assert redis == from_env({"REDIS_HOST": "other"}, redis=redis).redis
     assert redis == from_env({"REDIS_HOST": "other"}, redis={"host": "redis"}).redis
     pair: Any = {"api_key": "k", "api_secret": "s"}
-    made = from_env(binance=BinanceCredentials(**pair, testnet=True), preset="testnet").binance
+    made = from_env(binance=BinanceCredentials(**{**pair, "testnet": True}), preset="testnet").binance
     assert made == from_env(binance={**pair, "testnet": True}, preset="testnet").binance
     assert made is not None
     assert made.testnet

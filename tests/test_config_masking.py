@@ -18,7 +18,7 @@ from config.cache import build_cache_config
 from config.clients.binance import build_binance_data_client_config, build_binance_exec_client_config
 from config.clients.bybit import build_bybit_data_client_config, build_bybit_exec_client_config
 from config.factory import TradingNodeConfigFactory
-from config.masking import MASK, ClientSecret, RedisDatabaseConfig, client_secret
+from config.masking import MASK, ClientSecret, RedisDatabaseConfig, client_secret, with_plain_keys
 from config.models import BinanceCredentials, BybitCredentials, RedisConfig, StreamingSettings, TradingNodeSettings
 
 CANARIES = ("canary-api-key", "canary-api-secret", "canary-proxy-password", "canary-redis-password")
@@ -108,13 +108,28 @@ def test_a_secret_stays_masked_through_pickle_and_copies() -> None:
     assert ("canary-api-key", MASK) == (copy, repr(copy))
 
 
+def test_a_client_that_encodes_its_key_into_messages_gets_plain_text_that_msgspec_takes() -> None:
+    made = with_plain_keys(CLIENTS["binance execution"])
+    assert b'["canary-api-key","canary-api-secret"]' == msgspec.json.encode([made.api_key, made.api_secret])
+    assert (MASK, CLIENTS["binance execution"].instrument_provider) == (repr(made.proxy_url), made.instrument_provider)
+    with pytest.raises(TypeError, match="ClientSecret is unsupported"):
+        msgspec.json.encode(CLIENTS["binance execution"].api_key)
+
+
+def test_plain_keys_of_a_client_without_keys_are_none() -> None:
+    made = with_plain_keys(build_binance_data_client_config(BinanceCredentials()))
+    assert (None, None) == (made.api_key, made.api_secret)
+
+
 def test_an_absent_secret_stays_absent() -> None:
     assert client_secret(None) is None
 
 
 def test_json_shows_that_there_is_no_password() -> None:
-    assert RedisDatabaseConfig().json_primitives()["password"] is None
-    assert build_cache_config(RedisConfig()).json_primitives()["database"]["password"] is None
+    database: Any = RedisDatabaseConfig()
+    cache: Any = build_cache_config(RedisConfig())
+    assert database.json_primitives()["password"] is None
+    assert cache.json_primitives()["database"]["password"] is None
 
 
 @pytest.mark.parametrize(

@@ -268,7 +268,7 @@ def given(**values: Any) -> TradingNodeSettings:
 
 
 PAIR = {"api_key": "k", "api_secret": "s"}
-GIVEN = {
+GIVEN: dict[str, dict[str, Any]] = {
     "production": {"environment": "LIVE", "venues": ("BINANCE",), "binance": PAIR, "redis": {}},
     "testnet": {"binance": {**PAIR, "testnet": True}},
     "sandbox": {"venues": ("BINANCE",)},
