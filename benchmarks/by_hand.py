@@ -1,6 +1,6 @@
 """What a careful user writes without this project: a testnet configuration of both venues, from ``os.environ``.
 
-It checks nothing and names no problem; a missing variable is a KeyError. Its fields equal those of ours (tests/test_benchmarks.py).
+It checks nothing; a missing variable is a KeyError. Its fields equal those of ours (tests/test_benchmarks.py).
 As a script it builds the configuration once.
 """
 
@@ -130,7 +130,7 @@ def build_config(environ: Mapping[str, str]) -> TradingNodeConfig:
         save_state=True,
         timeout_connection=float(environ["NAUTILUS_CONNECTION_TIMEOUT"]),
         timeout_reconciliation=float(environ["NAUTILUS_RECONCILIATION_TIMEOUT"]),
-        timeout_post_stop=stop / 10,
+        timeout_post_stop=stop * 0.1,
         timeout_disconnection=stop / 3,
         timeout_shutdown=stop / 6,
     )

@@ -22,19 +22,22 @@ POLL_SECS = 0.01
 
 
 class BybitDataFactory(LiveDataClientFactory):
-    """The stock client dials ``base_url_http`` as its public WebSocket: the HTTP client gets one url, the data client the other."""
+    """The stock client dials ``base_url_http`` as its public WebSocket; here HTTP and WebSocket get a url each."""
 
     @staticmethod
-    def create(loop: Any, name: Any, config: Any, msgbus: Any, cache: Any, clock: Any) -> Any:  # type: ignore[override]  # Any suffices here
+    def create(loop: Any, name: Any, config: Any, msgbus: Any, cache: Any, clock: Any) -> Any:
+        # With all arguments of the stock execution factory, so that both share one client and its quota, as stock ones do.
         client = get_cached_bybit_http_client(
             environment=config.environment,
             api_key=config.api_key,
             api_secret=config.api_secret,
             base_url=config.base_url_http,
+            timeout_secs=None,
             max_retries=config.max_retries,
             retry_delay_ms=config.retry_delay_initial_ms,
             retry_delay_max_ms=config.retry_delay_max_ms,
             recv_window_ms=config.recv_window_ms,
+            proxy_url=config.proxy_url,
         )
         provider = get_cached_bybit_instrument_provider(
             client=client, product_types=tuple(config.product_types), config=config.instrument_provider

@@ -63,11 +63,16 @@ def at_most(name: str, sample: Sample, limit_ms: float) -> Target:
     return Target(f"{name}: at most {limit_ms:g} ms", f"{sample.median:.2f} ms", sample.median <= limit_ms)
 
 
+def order[T](sides: Sequence[T], number: int) -> Sequence[T]:
+    """Return the sides in the order of a round: A B, then B A, so that none is always the first."""
+    return sides[::-1] if number % 2 else sides
+
+
 def in_turn(sides: Sequence[Callable[[], float]], rounds: int) -> list[Sample]:
-    """Call each side once a round, A B A B, and return what they say they took, in milliseconds."""
+    """Call each side once a round, A B B A, and return what they say they took, in milliseconds."""
     times: list[list[float]] = [[] for _ in sides]
-    for _ in range(rounds):
-        for side, found in zip(sides, times, strict=True):
+    for number in range(rounds):
+        for side, found in order([*zip(sides, times, strict=True)], number):
             found.append(side())
     return [Sample(tuple(found)) for found in times]
 

@@ -61,10 +61,10 @@ def measure(rounds: int, processes: int) -> Part:
         assert not list(differences(_ours(values), _by_hand(values)))
         hot = warm((lambda: _ours(values), lambda: _by_hand(values)), rounds)
     rows = (
-        Row("whole process, imports included", *whole),
-        Row("import in a process that has nautilus", *imports),
-        Row("first build in that process", *builds),
-        Row("every further build", *hot),
+        Row("whole process, imports included", whole[0], whole[1]),
+        Row("import in a process that has nautilus", imports[0], imports[1]),
+        Row("first build in that process", builds[0], builds[1]),
+        Row("every further build", hot[0], hot[1]),
     )
     targets = (
         at_most("settings and configuration from a mapping, nautilus imported, warm", hot[0], LIMIT_MS),

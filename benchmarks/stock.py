@@ -1,8 +1,7 @@
-"""The same fields on pydantic-settings' own sources: one flat ``BaseSettings`` with an alias a field, no provenance, no presets."""
+"""The same fields on pydantic-settings' own sources: one flat ``BaseSettings``, an alias a field, no provenance, no presets."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import BaseModel, Field, SecretStr, create_model
@@ -13,19 +12,19 @@ from config.models import Setting, TradingNodeSettings
 from config.variables import KEY_NAMES
 
 
-def _fields(model: type[BaseModel]) -> dict[str, Any]:
+def _fields(model: Any) -> dict[str, Any]:
     """Return our own fields, with types, bounds and defaults, under the variable's name."""
     found: dict[str, Any] = {}
+    annotated: Any = Annotated  # made while running, which mypy does not follow
     for field in model.model_fields.values():
         setting = next((item for item in field.metadata if isinstance(item, Setting)), None)
         if setting is None:
-            sections = [kind for kind in getattr(field.annotation, "__args__", (field.annotation,)) if _is_model(kind)]
-            found |= {name: value for section in sections for name, value in _fields(section).items()}
+            kinds = [kind for kind in getattr(field.annotation, "__args__", (field.annotation,)) if _is_model(kind)]
+            found |= {name: value for kind in kinds for name, value in _fields(kind).items()}
             continue
-        kind: Any = Annotated[(field.annotation, *field.metadata, NoDecode)]  # type: ignore[misc]  # made while running
-        given = {"default_factory": field.default_factory} if field.default_factory else {"default": field.default}
-        name = setting.variable
-        found[name.lower()] = (kind, Field(**given, validation_alias=name))  # type: ignore[call-overload]  # one of two
+        default = {"default_factory": field.default_factory} if field.default_factory else {"default": field.default}
+        kind = annotated[(field.annotation, *field.metadata, NoDecode)]
+        found[setting.variable.lower()] = (kind, Field(**default, validation_alias=setting.variable))
     return found
 
 
@@ -43,11 +42,10 @@ class _Tuned(_Stock):
     model_config = SettingsConfigDict(dotenv_filtering="only_existing")
 
 
-def stock_settings(*, tuned: bool = False) -> type[BaseSettings]:
-    keys = {
-        key.name.lower(): (SecretStr | None, Field(default=None, validation_alias=key.name))
-        for key in KEY_NAMES
-        if key.name in SECRETS
-    }
-    made: Any = create_model("Stock", __base__=_Tuned if tuned else _Stock, **_fields(TradingNodeSettings), **keys)
-    return made  # type: ignore[no-any-return]  # create_model with made fields is Any
+def stock_settings(*, tuned: bool = False) -> Any:
+    """Return the class; ``tuned`` avoids the default's most expensive step."""
+    fields = _fields(TradingNodeSettings)
+    for key in KEY_NAMES:
+        if key.name in SECRETS:
+            fields[key.name.lower()] = (SecretStr | None, Field(default=None, validation_alias=key.name))
+    return create_model("Stock", __base__=_Tuned if tuned else _Stock, **fields)

@@ -27,10 +27,12 @@ class Selection:
 def own_names(venue: str, environment: str, account_type: str) -> tuple[str, str]:
     """Return the names of key and secret that belong to ``environment`` alone."""
     own = [key for key in KEY_NAMES if (key.venue, key.environment) == (venue, environment)]
-    names = [key.name for key in own if account_type in (key.account_types or (account_type,))] or [
-        key.name for key in own[-2:]
-    ]
-    return (names[0], names[1]) if names else GENERIC[venue]
+    names = [key.name for key in reversed(own) if _is_for(account_type, key.account_types)]
+    return (names[1], names[0]) if names else GENERIC[venue]
+
+
+def _is_for(account_type: str, account_types: tuple[str, ...]) -> bool:
+    return not account_type or not account_types or account_type in account_types
 
 
 def _first(keys: Iterable[Key], part: Literal["api_key", "api_secret"]) -> Key | None:
@@ -73,13 +75,11 @@ def select(merged: Merged, venue: str, environment: str, account_type: str) -> S
     environment : {'LIVE', 'TESTNET', 'DEMO'}
         The environment that the venue's clients will be on.
     account_type : str
-        Binance' account type: its testnets have keys of their own.
+        Binance' account type: its testnets have keys of their own. Empty where it is not known: any key fits.
 
     """
     mine = [key for key in merged.keys if key.venue == venue]
-    fitting = [
-        key for key in mine if key.environment == environment and account_type in (key.account_types or (account_type,))
-    ]
+    fitting = [key for key in mine if key.environment == environment and _is_for(account_type, key.account_types)]
     family = [key for key in fitting if key.own] or fitting
     api_key, api_secret = _first(family, "api_key"), _first(family, "api_secret")
     if api_key is not None and api_secret is not None:

@@ -21,6 +21,8 @@ from config.variables import PRESET_VARIABLE, variables_by_path
 
 CALL = "arguments of the call"
 COMMAND = "the command"
+# How the variables end that say which environment of a venue is meant.
+ENVIRONMENT_NAMES = ("_ENVIRONMENT", "_TESTNET", "_DEMO")
 STATE_HOME = "user's state directory"
 
 
@@ -82,7 +84,7 @@ def load[S: TradingNodeSettings](
 def unknown_preset(name: str, origin: Origin | None = None) -> Problem:
     """Return the usage error for a preset that does not exist."""
     key = PRESET_VARIABLE if origin is not None else "--preset"
-    near = get_close_matches(name, PRESETS, n=1)
+    near = get_close_matches(name, PRESETS, n=1, cutoff=0.5)
     fix = f"did you mean {near[0]}?" if near else f"choose one of {', '.join(PRESETS)}"
     message = f"{key} is '{name}', expected one of {', '.join(PRESETS)}"
     return Problem("TN201", key, message, fix, tuple(PRESETS), origin)
@@ -97,13 +99,26 @@ def _preset_layer(name: str | None) -> Layer:
 
 
 def _once(problems: list[Problem]) -> list[Problem]:
-    """Return the problems without repeats, those of credentials that a guard tells again included."""
-    venues_told = {(problem.key.partition("_")[0]) for problem in problems if problem.code in ("TN502", "TN503")}
+    """Return the problems without repeats and without what follows from another one.
+
+    A guard misses the key that was told to be the wrong one, and no key can be judged for an environment that is in doubt.
+    """
+
+    def venue(problem: Problem) -> str:
+        return problem.key.partition("_")[0]
+
+    doubtful = {
+        venue(problem)
+        for problem in problems
+        if problem.code in ("TN401", "TN403") and problem.key.endswith(ENVIRONMENT_NAMES)
+    }
+    judged = doubtful | {venue(problem) for problem in problems if problem.code in ("TN502", "TN503")}
     kept = [
         problem
         for problem in problems
-        if not (problem.code == "TN501" and problem.key.partition("_")[0] in venues_told)
-        and not (problem.code == "TN504" and venues_told)
+        if not (problem.code == "TN501" and venue(problem) in judged)
+        and not (problem.code in ("TN502", "TN503") and venue(problem) in doubtful)
+        and not (problem.code == "TN504" and judged)
     ]
     return list(dict.fromkeys(kept))
 
@@ -122,7 +137,7 @@ def _tree(merged: Merged, environ: Mapping[str, str]) -> tuple[dict[str, Any], d
         if simulated:
             continue
         environment = merged.text(f"{venue}.environment", "LIVE")
-        pair = select(merged, venue, environment, merged.text(f"{venue}.account_type", "USDT_FUTURES"))
+        pair = select(merged, venue, environment, _account_type(merged, venue))
         chosen |= pair.values
         # A venue that is only named, without any key, is data only; the presets that want a key say so themselves.
         problems += [problem for problem in pair.problems if problem.code != "TN501"]
@@ -147,6 +162,13 @@ def _tree(merged: Merged, environ: Mapping[str, str]) -> tuple[dict[str, Any], d
             continue
         origins[path] = value.origin
     return tree, origins, problems
+
+
+def _account_type(merged: Merged, venue: str) -> str:
+    """Return the account type for which a key is looked for; empty if it is none, which the models tell."""
+    variable = variables_by_path().get(f"{venue}.account_type")
+    text = merged.text(f"{venue}.account_type", str(variable.default) if variable is not None else "")
+    return text if variable is not None and text in variable.choices else ""
 
 
 def _state_home(environ: Mapping[str, str]) -> Path | None:

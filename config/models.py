@@ -192,8 +192,9 @@ class RedisConfig(_Section):
 
     host: Annotated[
         str,
-        StringConstraints(strip_whitespace=True, pattern=r"^[^\s/@]+$"),
-        Setting("REDIS_HOST", "essential", "a host name or address", "redis.internal"),
+        # A name or an IPv4 address has no colon, an IPv6 address has two or more.
+        StringConstraints(strip_whitespace=True, pattern=r"^(?:[^\s/@:]+|[0-9A-Fa-f]*:[0-9A-Fa-f]*:[0-9A-Fa-f:.]*)$"),
+        Setting("REDIS_HOST", "essential", "a host name or address without port", "redis.internal"),
     ] = Field("localhost", description="Host name or address of the Redis server.")
     port: Annotated[int, Setting("REDIS_PORT", "essential")] = Field(
         6379, ge=1, le=65535, description="Port of the Redis server."
@@ -291,6 +292,10 @@ class ExchangeCredentials(_Section):
     base_url_http: HttpUrl | None = Field(None, description="REST root instead of the exchange's own.")
     proxy_url: SecretStr | None = Field(None, description="Proxy for HTTP and WebSocket; it may hold a password.")
     leverages: Leverages = Field(default_factory=dict, description="Initial leverage by symbol, derivatives only.")
+
+    if TYPE_CHECKING:
+        # What a type checker cannot know: the two flags that are read as what they say of `environment`.
+        def __init__(self, *, testnet: bool = ..., demo: bool = ..., **fields: Any) -> None: ...
 
     @property
     def testnet(self) -> bool:

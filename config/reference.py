@@ -27,17 +27,25 @@ TITLES = {
     "logging": "Logging",
     "streaming": "Streaming to the catalog (setting any of these turns it on)",
 }
-# What a template sets rather than leaves in a comment. Keys are left empty: an empty value is unset.
+# What a template sets rather than leaves in a comment. Keys are left empty, which is unset, for the user to fill in.
+_TESTNET = {
+    "NAUTILUS_TRADER_ID": "TRADER-001",
+    PRESET_VARIABLE: "testnet",
+    **{key.name: "" for key in KEY_NAMES if key.environment == "TESTNET" and "SPOT" not in key.account_types},
+}
 TEMPLATES: Mapping[str | None, Mapping[str, str]] = {
-    None: {"NAUTILUS_TRADER_ID": "TRADER-001", PRESET_VARIABLE: "testnet"},
-    "testnet": {"NAUTILUS_TRADER_ID": "TRADER-001", PRESET_VARIABLE: "testnet"},
+    None: _TESTNET,
+    "testnet": _TESTNET,
     "sandbox": {"NAUTILUS_TRADER_ID": "PAPER-001", PRESET_VARIABLE: "sandbox", "NAUTILUS_VENUES": "BINANCE,BYBIT"},
     "production": {
         "NAUTILUS_TRADER_ID": "TRADER-001",
         PRESET_VARIABLE: "production",
         "NAUTILUS_ENVIRONMENT": "LIVE",
         "NAUTILUS_VENUES": "BINANCE",
+        "BINANCE_API_KEY": "",
+        "BINANCE_API_SECRET": "",
         "REDIS_HOST": "localhost",
+        "REDIS_PASSWORD": "",
     },
 }
 EXTRA = {
@@ -96,10 +104,7 @@ def as_env(preset: str | None = None) -> str:
         for variable in group:
             lines += ["", *_comment(f"{variable.description} Accepted: {variable.accepted}.")]
             shown = told.get(variable.name) or variable.example or as_text(variable.default)
-            credential = variable.path.endswith((".api_key", ".api_secret"))
-            lines.append(
-                _assignment(variable.name, "" if variable.secret else shown, on=variable.name in told or credential)
-            )
+            lines.append(_assignment(variable.name, "" if variable.secret else shown, on=variable.name in told))
         if flags := [flag for flag in FLAGS if flag.path.startswith(f"{section}.")]:
             for flag in flags:
                 lines += ["", *_comment(f"True is {section.upper()}_ENVIRONMENT={flag.means}.")]
@@ -108,7 +113,7 @@ def as_env(preset: str | None = None) -> str:
                 "",
                 *_comment("Keys of one environment alone, under the adapters' own names; these always win for it."),
             ]
-            lines += [_assignment(name, "", on=False) for name in _own_keys(section)]
+            lines += [_assignment(name, "", on=name in told) for name in _own_keys(section)]
     return "\n".join(lines) + "\n"
 
 

@@ -6,6 +6,7 @@ import io
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from pathlib import Path
 from types import EllipsisType
 
@@ -17,6 +18,9 @@ from config.variables import SECRETS_DIR_DEFAULT, SECRETS_DIR_VARIABLE, known_na
 type EnvFiles = str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | EllipsisType | None
 
 ENVIRONMENT = "process environment"
+PREFIXES = ("NAUTILUS_", "BINANCE_", "BYBIT_", "REDIS_")
+# Nautilus looks these up by itself.
+READ_BY_NAUTILUS = frozenset({"NAUTILUS_PATH", "NAUTILUS_LOG", "NAUTILUS_WORKER_THREADS"})
 DEFAULT_ENV_FILE = ".env"
 # python-dotenv's parser takes quadratic time: 125 KiB cost 1.2 s, 1 MiB costs 101 s. Real files have a few KiB.
 ENV_FILE_BYTES_MAX = 64 * 1024
@@ -78,9 +82,12 @@ def _read(source: str, pairs: Mapping[str, tuple[str, int | None]]) -> Source:
     entries: dict[str, Entry] = {}
     problems: list[Problem] = []
     for name, (raw, line) in pairs.items():
-        if name not in names or not (text := raw.strip()):
-            continue
         origin = Origin(source, name, line)
+        if name not in names:
+            problems += _unknown(origin)
+            continue
+        if not (text := raw.strip()):
+            continue
         if name in secrets:
             entries[name] = Entry(SecretStr(text), origin)
         elif (secret := name.removesuffix("_FILE")) in secrets:
@@ -96,6 +103,23 @@ def _read(source: str, pairs: Mapping[str, tuple[str, int | None]]) -> Source:
         else:
             entries[name] = Entry(text, origin)
     return Source(source, entries, tuple(problems))
+
+
+def _unknown(origin: Origin) -> list[Problem]:
+    """Return a warning for a name that looks like one of ours and that nothing reads: a setting that is silently not set.
+
+    Other tools have variables of their own in the process environment, so there only what is surely ours, or nearly so, counts.
+    """
+    name = origin.key
+    if not name.startswith(PREFIXES) or name in READ_BY_NAUTILUS:
+        return []
+    near = get_close_matches(name, known_names(), n=1, cutoff=0.8)
+    if origin.source == ENVIRONMENT and not name.startswith("NAUTILUS_"):
+        near = get_close_matches(name, known_names(), n=1, cutoff=0.93)
+        if not near:
+            return []
+    fix = f"did you mean {near[0]}?" if near else "remove it; docs/reference.md lists the names that are read"
+    return [Problem("TN305", name, f"{name} is not a variable that anything reads", fix, tuple(near), origin)]
 
 
 def read_environ(environ: Mapping[str, str]) -> Source:
@@ -153,6 +177,15 @@ def read_env_file(path: Path, *, must_exist: bool) -> Source:
     return Source(name, found.entries, (*problems, *found.problems))
 
 
+def _unreadable_by_default(directory: str, error: OSError) -> tuple[Problem, ...]:
+    """Return a warning if the default secrets directory is there but closed: secrets in it would be missed without a word."""
+    if isinstance(error, FileNotFoundError | NotADirectoryError):
+        return ()
+    message = f"{directory} is there, but cannot be listed: {_reason(error)}"
+    fix = f"let this user read it, or set {SECRETS_DIR_VARIABLE} to another folder"
+    return (Problem("TN304", SECRETS_DIR_VARIABLE, message, fix),)
+
+
 def read_secrets_dir(directory: str, *, must_exist: bool) -> Source:
     """Return the secrets that stand in ``directory`` as files named as the variables, in upper or lower case.
 
@@ -164,7 +197,7 @@ def read_secrets_dir(directory: str, *, must_exist: bool) -> Source:
         listed = sorted(os.listdir(directory))  # noqa: PTH208  ten times cheaper than Path.iterdir where there is no folder
     except OSError as error:
         if not must_exist:
-            return Source(name)
+            return Source(name, problems=_unreadable_by_default(directory, error))
         message = f"{SECRETS_DIR_VARIABLE} names {directory}, which cannot be listed: {_reason(error)}"
         problem = Problem("TN405", SECRETS_DIR_VARIABLE, message, "give a folder that this user may read")
         return Source(name, problems=(problem,))

@@ -32,7 +32,7 @@ def test_a_difference_is_seen(tmp_path: Path) -> None:
     write_secrets(tmp_path)
     values = environ(tmp_path)
     changed = build_config({**values, "REDIS_PORT": "1", "BYBIT_TESTNET_API_SECRET": "other"})
-    changed.exec_clients.pop("BINANCE")  # type: ignore[attr-defined]  # a dict, though annotated as something else
+    changed.exec_clients.pop("BINANCE")
     expected = {
         "config.cache.database.port",
         "config.data_clients.BYBIT.api_secret",

@@ -118,7 +118,7 @@ BAD: list[tuple[str, str | None, int, tuple[str, ...]]] = [
         4,
         ("3: REDIS_PORT is 'tcp://10.0.0.1:6379', expected a whole number from 1 to 65535",),
     ),
-    ("redis_url_as_host", None, 4, ("2: REDIS_HOST is not valid, expected a host name or address",)),
+    ("redis_url_as_host", None, 4, ("2: REDIS_HOST is not valid, expected a host name or address without port",)),
     ("redis_timeout_half_a_second", None, 4, ("3: REDIS_TIMEOUT is '0.5', expected a whole number from 1 to 30",)),
     ("state_without_redis", None, 4, ("2: NAUTILUS_SAVE_STATE needs Redis: set REDIS_HOST",)),
     (

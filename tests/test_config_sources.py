@@ -252,3 +252,35 @@ sys.stdout.write(repr(seen))
 """
     ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert "[('os.listdir', '/run/secrets')]" == ran.stdout
+
+
+@pytest.mark.parametrize(
+    "name, near",
+    [
+        ("BINANCE_TESTENT", "BINANCE_TESTNET"),
+        ("REDIS_PASWORD", "REDIS_PASSWORD"),
+        ("NAUTILUS_LOGLEVEL", "NAUTILUS_LOG_LEVEL"),
+        ("BYBIT_NONSENSE_OF_ALL_KINDS", None),
+    ],
+)
+def test_name_in_a_file_that_nothing_reads_is_a_warning_with_the_nearest_name(
+    name: str, near: str | None, tmp_path: Path
+) -> None:
+    path = tmp_path / ".env"
+    path.write_text(f"{name}=canary-value\n")
+    (problem,) = read_env_file(path, must_exist=True).problems
+    assert ("TN305", name, 1) == (problem.code, problem.key, problem.origin.line if problem.origin else None)
+    assert problem.is_warning
+    assert ((near,) if near else ()) == problem.accepted
+    assert "canary" not in str(problem)
+
+
+@pytest.mark.parametrize("name", ["BINANCE_WITHDRAW_URL", "REDIS_SERVICE_HOST", "NAUTILUS_PATH", "UNRELATED"])
+def test_names_of_other_tools_in_the_environment_are_no_false_alarm(name: str) -> None:
+    assert () == read_environ({name: "value"}).problems
+
+
+@pytest.mark.parametrize("name", ["NAUTILUS_TRADERID", "NAUTILUS_WHATEVER", "BINANCE_TESTENT", "REDIS_PASSWORDS"])
+def test_names_in_the_environment_that_are_surely_meant_for_us_are_told(name: str) -> None:
+    (problem,) = read_environ({name: "value"}).problems
+    assert "TN305" == problem.code

@@ -43,7 +43,7 @@ def leaks(*folders: Path) -> list[str]:
 # -- every preset --------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("instrument_id, market", zip(PERPETUALS, ("binance_futures", "bybit"), strict=True))
+@pytest.mark.parametrize("instrument_id, market", list(zip(PERPETUALS, ("binance_futures", "bybit"), strict=True)))
 def test_testnet_accepts_cancels_and_fills(
     instrument_id: str, market: str, start: Start, testnet: dict[str, str], venue: Venue, tmp_path: Path
 ) -> None:
