@@ -31,7 +31,7 @@ class Rounds:
     nodes: int
 
 
-ROUNDS = {"small": Rounds(calls=40, processes=1, nodes=1), "normal": Rounds(calls=400, processes=7, nodes=6)}
+ROUNDS = {"small": Rounds(calls=40, processes=1, nodes=1), "normal": Rounds(calls=400, processes=6, nodes=5)}
 
 
 def _config(rounds: Rounds) -> Part:

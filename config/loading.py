@@ -12,7 +12,7 @@ from pydantic import SecretStr, ValidationError
 
 from config.credentials import select
 from config.layers import SECTIONS, Layer, Merged, Value, layer_of, layer_of_call, merge
-from config.models import MISFIT, VENUE_FIELDS, TradingNodeSettings, merged_layers
+from config.models import MISFIT, VENUE_FIELDS, MergedLayers, TradingNodeSettings
 from config.presets import PRESETS, guard, risky
 from config.problems import ConfigError, Origin, Problem, raise_errors
 from config.record import as_text
@@ -203,11 +203,8 @@ def _validate[S: TradingNodeSettings](
 
 
 def _built[S: TradingNodeSettings](cls: type[S], tree: Mapping[str, Any], origins: dict[str, Origin]) -> S:
-    token = merged_layers.set(tree)
-    try:
-        settings = cls()
-    finally:
-        merged_layers.reset(token)
+    # The sources are given, so that pydantic-settings does not make its own on the way: that costs as much as the validation.
+    settings = cls(_build_sources=((MergedLayers(cls, tree),), {}))
     settings._origins = origins
     return settings
 

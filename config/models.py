@@ -7,7 +7,6 @@ its meaning.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from contextvars import ContextVar
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, Self, cast
@@ -486,20 +485,20 @@ class BybitCredentials(ExchangeCredentials):
         return self
 
 
-# The merged layers of the call to `from_env` that is under way; a constructor call sees none.
-merged_layers: ContextVar[Mapping[str, Any] | None] = ContextVar("merged_layers", default=None)
-
-
 class MergedLayers(PydanticBaseSettingsSource):
     """Hands the merged layers of :mod:`config.layers` to the settings class: the one source that knows provenance."""
 
+    def __init__(self, settings_cls: type[BaseSettings], tree: Mapping[str, Any]) -> None:
+        super().__init__(settings_cls)
+        self._tree = tree
+
     def get_field_value(self, field: Any, field_name: str) -> tuple[Any, str, bool]:  # noqa: ARG002  the base class asks for it
         """Return the value of one field; pydantic-settings requires this beside ``__call__``."""
-        return (merged_layers.get() or {}).get(field_name), field_name, False
+        return self._tree.get(field_name), field_name, False
 
     def __call__(self) -> dict[str, Any]:
         """Return the merged values as a tree."""
-        return dict(merged_layers.get() or {})
+        return dict(self._tree)
 
 
 class TradingNodeSettings(_HidesInputs, BaseSettings):
@@ -630,10 +629,10 @@ class TradingNodeSettings(_HidesInputs, BaseSettings):
 
     @classmethod
     def settings_customise_sources(  # type: ignore[override]  # the sources that are not used have no names here
-        cls, settings_cls: type[BaseSettings], init_settings: PydanticBaseSettingsSource, **_: Any
+        cls, *_: type[BaseSettings], init_settings: PydanticBaseSettingsSource, **__: Any
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Take arguments and the merged layers, and none of pydantic-settings' own sources."""
-        return init_settings, MergedLayers(settings_cls)
+        """Take the arguments of the constructor, and none of pydantic-settings' own sources."""
+        return (init_settings,)
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
