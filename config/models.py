@@ -183,7 +183,7 @@ class _HidesInputs(BaseModel):
 class _Section(_HidesInputs):
     """A frozen part of the settings; unknown names are refused."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, validate_default=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, regex_engine="python-re")
 
 
 class RedisConfig(_Section):
