@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
@@ -61,6 +62,12 @@ def _tell(problems: Iterable[Problem]) -> None:
         head, _, rest = str(problem).partition(": ")
         painted = click.style(head, fg="yellow" if problem.is_warning else "red", bold=True) if colour else head
         click.echo(f"{painted}: {rest}", err=True, color=colour)
+
+
+def _say(line: str) -> None:
+    """Write a line to stderr; a reader that has gone must not break a node."""
+    with contextlib.suppress(OSError):
+        click.echo(line, err=True)
 
 
 def _finish(problems: Iterable[Problem], *, json_on_stdout: bool, strict: bool, **fields: Any) -> NoReturn:
@@ -165,7 +172,8 @@ def run(
 ) -> None:
     """Run a node: preflight, start, ready, watch, stop."""
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, _stop_asked)
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup leaves SIGHUP
+            signal.signal(number, _stop_asked)
     settings = None
     try:
         colours = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
@@ -179,7 +187,7 @@ def run(
         problems = error.problems if settings is None else [_redacted(problem, settings) for problem in error.problems]
         _finish(problems, json_on_stdout=as_json, strict=strict)
     except _StopAsked:
-        click.echo("stopped before the node was started", err=True)
+        _say("stopped before the node was started")
 
 
 def _stop_asked(*_: object) -> None:
@@ -193,19 +201,42 @@ def _preflight(settings: Any) -> None:
     if settings.redis is not None:
         from config.preflight import check_redis
 
-        raise_errors(check_redis(settings.redis))
+        raise_errors(check_redis(settings.redis, settings))
     try:
         write_record(settings)
     except OSError as error:
         message = f"the state directory {settings.state_directory} cannot be written: {error.strerror}"
         fix = "make it writable for this user, or set NAUTILUS_STATE_DIR to one that is"
         raise ConfigError([Problem("TN604", "NAUTILUS_STATE_DIR", message, fix)]) from None
+    problems = [
+        Problem(
+            "TN605",
+            key,
+            f"{directory} cannot be written, which {key} needs",
+            f"make it writable, or set {key}",
+        )
+        for key, directory in (
+            ("NAUTILUS_LOG_DIRECTORY", settings.log_directory if settings.logging.log_level_file != "OFF" else None),
+            ("NAUTILUS_CATALOG_PATH", settings.catalog_path if settings.streaming is not None else None),
+        )
+        if directory is not None and not _is_writable(directory)
+    ]
+    raise_errors(problems)
+
+
+def _is_writable(directory: Path) -> bool:
+    """Return whether files can be made in ``directory``, which is made if it is not there."""
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return False
+    return os.access(directory, os.W_OK | os.X_OK)
 
 
 def _run(settings: Any, strategy: str | None, strategy_config: str | None, strategy_config_class: str | None) -> None:
-    click.echo(f"starting {summary(settings).removeprefix('ok: ')}", err=True)
+    _say(f"starting {summary(settings).removeprefix('ok: ')}")
     for line in _other_hosts(settings):
-        click.echo(line, err=True)
+        _say(line)
 
     from config.factory import TradingNodeConfigFactory
     from config.runner import Deadlines, run_node
@@ -216,10 +247,10 @@ def _run(settings: Any, strategy: str | None, strategy_config: str | None, strat
 
     def ready(_node: Any, seconds: float) -> None:
         venues = ",".join(settings.active_venues)
-        click.echo(f"ready {settings.trader_id} {settings.preset} {venues} after {seconds:.2f} s", err=True)
+        _say(f"ready {settings.trader_id} {settings.preset} {venues} after {seconds:.2f} s")
 
     run_node(config, Deadlines(settings.seconds_to_ready, settings.stop_timeout), on_ready=ready)
-    click.echo(f"stopped {settings.trader_id}", err=True)
+    _say(f"stopped {settings.trader_id}")
 
 
 def _redacted(problem: Problem, settings: Any) -> Problem:

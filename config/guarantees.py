@@ -47,7 +47,8 @@ def _urls_are(*allowed: str) -> Check:
         for name, client in _clients(config):
             venue = venue_of(client)  # type: ignore[arg-type]  # what is no venue's has no urls
             for what, url in venue.urls_of(client).items() if venue is not None else ():
-                if classify(url) not in allowed and address(url) not in settings.trusted_endpoints:
+                trusted = classify(url) == "other" and address(url) in settings.trusted_endpoints
+                if classify(url) not in allowed and not trusted:
                     yield _refused("TN807", name, f"{name} would dial {url} as {what}, a {classify(url)} host")
 
     return check
@@ -58,6 +59,12 @@ def _clients_have_keys(config: TradingNodeConfig, _: TradingNodeSettings) -> Ite
         client = config.exec_clients.get(name)
         if not (getattr(client, "api_key", None) and getattr(client, "api_secret", None)):
             yield _refused("TN501", name, f"{name} has no execution client with a key")
+
+
+def _no_client_has_a_key(config: TradingNodeConfig, _: TradingNodeSettings) -> Iterator[Problem]:
+    for name, client in _clients(config):
+        if getattr(client, "api_key", None) or getattr(client, "api_secret", None):
+            yield _refused("TN812", name, f"{name} holds a key, for which simulated execution has no use")
 
 
 def _no_venue_executes(config: TradingNodeConfig, _: TradingNodeSettings) -> Iterator[Problem]:
@@ -105,6 +112,7 @@ GUARANTEES: Mapping[str, tuple[Check, ...]] = {
         _clients_are_on("LIVE"),
         _urls_are("live", "other"),
         _no_venue_executes,
+        _no_client_has_a_key,
         _risk_is_watched,
     ),
 }

@@ -67,7 +67,7 @@ def load[S: TradingNodeSettings](
     settings, found = _validate(cls, tree, origins, merged)
     problems += found
     told = {problem.key for problem in problems}
-    whole = not problems
+    whole = all(problem.is_warning for problem in problems)
     if settings is not None:
         problems += [problem for problem in guard(settings, name) if problem.key not in told]
         told = {problem.key for problem in problems}

@@ -122,12 +122,18 @@ Symbol = Annotated[str, BeforeValidator(_upper), StringConstraints(pattern=r"^[A
 Leverages = Annotated[dict[Symbol, Annotated[int, Field(ge=1, le=125)]], BeforeValidator(_pairs)]
 HttpUrl = Annotated[
     str,
-    StringConstraints(strip_whitespace=True, pattern=r"^https?://[^\s/@?#\\]+[^\s@?#\\]*$"),
+    StringConstraints(
+        strip_whitespace=True,
+        pattern=r"^https?://(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?(?:/[^\s@?#\\]*)?$",
+    ),
     AfterValidator(_with_address),
 ]
 WsUrl = Annotated[
     str,
-    StringConstraints(strip_whitespace=True, pattern=r"^wss?://[^\s/@?#\\]+[^\s@?#\\]*$"),
+    StringConstraints(
+        strip_whitespace=True,
+        pattern=r"^wss?://(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?(?:/[^\s@?#\\]*)?$",
+    ),
     AfterValidator(_with_address),
 ]
 HTTP_FORM = "an http:// or https:// url without user, password and query"
@@ -720,7 +726,13 @@ class TradingNodeSettings(_HidesInputs, BaseSettings):
     def credentials(self, venue: VenueName) -> ExchangeCredentials:
         """Return the section of ``venue``; where it has none, one of defaults, which is public data only."""
         section = getattr(self, venue.lower())
-        return cast("ExchangeCredentials", section) if section is not None else VENUE_FIELDS[venue.lower()]()
+        if section is None:
+            return VENUE_FIELDS[venue.lower()]()
+        # Simulated execution has no use for a key, so none leaves the settings.
+        keyless = {"api_key": None, "api_secret": None}
+        return cast(
+            "ExchangeCredentials", section.model_copy(update=keyless) if self.execution == "SIMULATED" else section
+        )
 
     @classmethod
     def from_env(

@@ -97,6 +97,17 @@ def _unknown(clients: Mapping[str, Any], table: Mapping[type, type], kind: str) 
         for name, client in clients.items()
         if _factory(client, table) is None
     ]
+    # Nautilus takes the name of an environment for LIVE, key and all.
+    problems += [
+        Problem(
+            "TN413",
+            name,
+            f"{kind} client {name} has the environment {client.environment!r}, a text; Nautilus would go to the live urls",
+            f"give the enum of its adapter, such as BinanceEnvironment.{client.environment}",
+        )
+        for name, client in clients.items()
+        if isinstance(getattr(client, "environment", None), str)
+    ]
     names = [name.partition("-")[0] for name in clients]
     twice = sorted({name for name in names if names.count(name) > 1})
     problems += [

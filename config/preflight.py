@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from redis import Redis
 from redis.backoff import NoBackoff
 from redis.exceptions import AuthenticationError, RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
 
-from config.models import RedisConfig
+from config.models import RedisConfig, TradingNodeSettings
 from config.problems import Problem
 
+# A prefix of our own: Nautilus refuses keys that it does not know below `trader-<ID>:`.
+BOOKS_KEY = "tradingnode:books:{trader_id}"
 
-def check_redis(redis: RedisConfig) -> tuple[Problem, ...]:
+
+def check_redis(redis: RedisConfig, settings: TradingNodeSettings) -> tuple[Problem, ...]:
     """Return what keeps a node from using Redis; takes at most ``redis.timeout`` seconds for each of connection and answer.
+
+    The server is written to, as Nautilus will, and whose books it holds is kept there: one trader id's books of testnet, of
+    paper and of real money have the same keys, and would be loaded into each other without a word.
 
     Parameters
     ----------
     redis : RedisConfig
         The server; user and password are really used.
+    settings : TradingNodeSettings
+        Which trader runs where.
 
     """
     where = f"{redis.host}:{redis.port}"
@@ -31,9 +41,11 @@ def check_redis(redis: RedisConfig) -> tuple[Problem, ...]:
         socket_connect_timeout=redis.timeout,
         socket_timeout=redis.timeout,
         retry=Retry(NoBackoff(), 0),
+        decode_responses=True,
     )
     try:
         client.ping()
+        return _claim_books(client, where, settings)
     except AuthenticationError as error:
         user = f"user {redis.username}" if redis.username is not None else "the default user"
         key = "REDIS_USERNAME and REDIS_PASSWORD" if redis.username is not None else "REDIS_PASSWORD"
@@ -50,7 +62,22 @@ def check_redis(redis: RedisConfig) -> tuple[Problem, ...]:
         return (Problem("TN601", "REDIS_HOST", message, fix),)
     finally:
         client.close()
-    return ()
+
+
+def _claim_books(client: Any, where: str, settings: TradingNodeSettings) -> tuple[Problem, ...]:
+    """Mark the books of each active venue as those of its environment, and return a problem where they are another one's."""
+    key = BOOKS_KEY.format(trader_id=settings.trader_id)
+    problems = []
+    for venue in settings.active_venues:
+        mine = "SIMULATED" if settings.execution == "SIMULATED" else settings.credentials(venue).environment
+        client.hsetnx(key, venue, mine)
+        found = str(client.hget(key, venue))
+        if found != mine:
+            holds = f"Redis at {where} holds the books of {settings.trader_id} on {venue} {found}"
+            message = f"{holds}; this node would run on {mine}"
+            fix = f"give each its own trader id (NAUTILUS_TRADER_ID); if those books are no longer wanted, delete {key} and them"
+            problems.append(Problem("TN813", "NAUTILUS_TRADER_ID", message, fix))
+    return tuple(problems)
 
 
 def _reason(error: Exception, timeout: int) -> str:

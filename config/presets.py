@@ -135,7 +135,8 @@ def some_key_is_set(settings: TradingNodeSettings) -> Iterator[Problem]:
 
 def redis_is_named(settings: TradingNodeSettings) -> Iterator[Problem]:
     """Books that must survive a restart are kept in Redis."""
-    if settings.redis is None:
+    loaded = bool(settings.origins)
+    if settings.redis is None or (loaded and not said(settings, "redis.host")):
         message = "REDIS_HOST is not set; production keeps its orders and positions in Redis"
         yield Problem("TN804", "REDIS_HOST", message, "set REDIS_HOST (and REDIS_PASSWORD)")
 

@@ -29,7 +29,7 @@ TITLES = {
 }
 # What a template sets rather than leaves in a comment. Keys are left empty, which is unset, for the user to fill in.
 _TESTNET = {
-    "NAUTILUS_TRADER_ID": "TRADER-001",
+    "NAUTILUS_TRADER_ID": "TESTER-001",
     PRESET_VARIABLE: "testnet",
     **{key.name: "" for key in KEY_NAMES if key.environment == "TESTNET" and "SPOT" not in key.account_types},
 }

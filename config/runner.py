@@ -3,25 +3,32 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
+import re
 import signal
 import sys
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from nautilus_trader.common.messages import ShutdownSystem
 from nautilus_trader.config import TradingNodeConfig
 from nautilus_trader.live.node import TradingNode
+from nautilus_trader.model.events import OrderCancelRejected
 from nautilus_trader.trading.strategy import Strategy
 
 from config.node import build_node
-from config.problems import ConfigError, ExitCode, Problem
-from config.readiness import is_ready, lacking
+from config.problems import ExitCode, Problem, raise_errors
+from config.readiness import Connections, is_ready, lacking
 
 POLL_SECS = 0.01
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 # Nautilus' components that stop the node when one of their queues raised; any other stop was asked for by a strategy.
+# Binance -2014 and -2015, Bybit 10003 to 10005 and 33004: the key is malformed, unknown, forbidden here or expired.
+REFUSED_KEY = re.compile(r"-2014|-2015|\b1000[345]\b|\b33004\b")
+WATCHDOG_MARGIN_SECS = 1.0
 ENGINES = frozenset({"DataEngine", "RiskEngine", "ExecEngine"})
 
 
@@ -36,23 +43,48 @@ class Deadlines:
 class _Stop:
     """The wish to stop: who had it first. Set from signal handlers, strategies and engines."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, timeout: float) -> None:
         self.event = asyncio.Event()
-        self.failure: str | None = None
+        self.failures: list[str] = []
         self._loop = loop
+        self._timeout = timeout
+        self._signalled = False
+        self._watchdog: threading.Timer | None = None
 
-    def on_signal(self, number: signal.Signals) -> None:
-        """Stop at the first signal; a second one ends the process at once."""
-        if self.event.is_set():
+    def on_signal(self, number: int, _frame: object) -> None:
+        """Stop at the first signal; a second one ends the process at once.
+
+        A handler of the interpreter, not of the loop: a strategy that blocks the loop must not make the node deaf.
+        """
+        if self._signalled:
             os._exit(128 + number)
-        self.event.set()
+        self._signalled = True
+        self.begin()
+        self._loop.call_soon_threadsafe(self.event.set)
 
     def on_shutdown(self, command: ShutdownSystem) -> None:
         """Stop when a component asks for it; when an engine does, it has failed."""
         component = str(command.component_id)
         if component in ENGINES and not self.event.is_set():
-            self.failure = f"{component} stopped the node: {command.reason}"
+            self.failures.append(f"{component} stopped the node: {command.reason}")
         self.event.set()
+
+    def begin(self) -> None:
+        """Start the clock that ends the process when even the event loop is stuck."""
+        if self._watchdog is None:
+            self._watchdog = threading.Timer(self._timeout + WATCHDOG_MARGIN_SECS, self._end)
+            self._watchdog.daemon = True
+            self._watchdog.start()
+
+    def done(self) -> None:
+        """Stop that clock."""
+        if self._watchdog is not None:
+            self._watchdog.cancel()
+
+    def _end(self) -> None:
+        with contextlib.suppress(OSError):
+            print(f"error: the node did not stop within {self._timeout:g} s and was ended", file=sys.stderr, flush=True)
+        os._exit(ExitCode.NODE_FAILED)
 
 
 def run_node(
@@ -78,26 +110,41 @@ def run_node(
     Raises
     ------
     ConfigError
-        ``exit_code`` 7 if the node is not ready in time, 9 if it failed, and what :func:`config.node.build_node` raises. A stop
-        that was asked for and completed returns, in every phase.
+        ``exit_code`` 5 if a venue refuses the key, 7 if the node cannot become ready or is not in time, 9 if it failed or a
+        cancel at the stop was refused, and what :func:`config.node.build_node` raises. A stop that was asked for and completed
+        returns, in every phase.
 
     """
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
+    stop = _Stop(loop, deadlines.stop)
     started = loop.time()
-    node = build_node(config, strategies, loop=loop)
-    stop = _Stop(loop)
-    # In place of the kernel's own handlers, which would let a connecting node spin on until its timeout.
-    for number in SIGNALS:
-        loop.add_signal_handler(number, stop.on_signal, number)
+    # A signal that arrives while the node is built waits until somebody can act on it.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    try:
+        node = build_node(config, strategies, loop=loop)
+        handlers = _take_signals(loop, stop)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
     node.kernel.msgbus.subscribe("commands.system.shutdown", stop.on_shutdown)
     try:
-        problem = loop.run_until_complete(_supervise(node, stop, deadlines, started, on_ready))
+        problems = loop.run_until_complete(_supervise(node, stop, deadlines, started, on_ready))
     finally:
         node.dispose()
-    if problem is not None:
-        raise ConfigError([problem])
+        stop.done()
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+    raise_errors(problems)
     return node
+
+
+def _take_signals(loop: asyncio.AbstractEventLoop, stop: _Stop) -> dict[signal.Signals, Any]:
+    """Take the signals from the kernel, which would let a connecting node spin on, and return the handlers to restore."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, lambda: None)  # uvloop removes none before it runs
+    # What was ignored stays ignored: that is how nohup keeps a process alive.
+    mine = [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
+    return {number: signal.signal(number, stop.on_signal) for number in mine}
 
 
 async def _supervise(
@@ -106,32 +153,46 @@ async def _supervise(
     deadlines: Deadlines,
     started: float,
     on_ready: Callable[[TradingNode, float], None],
-) -> Problem | None:
-    """Return what went wrong, None for a stop that was asked for."""
+) -> list[Problem]:
+    """Return what went wrong; nothing for a stop that was asked for and completed."""
     loop = asyncio.get_running_loop()
-    running = loop.create_task(node.run_async())
+    connections = Connections(node)
+    running = loop.create_task(_run(node))
     wish = loop.create_task(stop.event.wait())
-    problem: Problem | None = None
+    problems: list[Problem] = []
     while not (ready := is_ready(node)) and not wish.done() and not running.done():
+        if connections.hopeless(loop.time()):
+            problems += _not_connected(connections)
+            break
         if loop.time() - started > deadlines.ready:
-            problem = _not_ready(node, deadlines.ready)
+            problems.append(_not_ready(node, connections, deadlines.ready))
             break
         await asyncio.sleep(POLL_SECS)
     if ready and not wish.done():
-        on_ready(node, loop.time() - started)
-        await asyncio.wait((running, wish), return_when=asyncio.FIRST_COMPLETED)
-    if problem is None and running.done() and not wish.done():
-        problem = _ended(running)
+        try:
+            on_ready(node, loop.time() - started)
+        except Exception as error:
+            problems.append(_failed(f"on_ready raised {_text(error)}"))
+        else:
+            await asyncio.wait((running, wish), return_when=asyncio.FIRST_COMPLETED)
+    if not problems and running.done() and not wish.done():
+        problems.append(_ended(running))
     wish.cancel()
-    watchdog = _watchdog(deadlines.stop)
-    if not (await _stopped(node, running, deadlines.stop)) and problem is None:
-        problem = _failed(f"the node did not stop within {deadlines.stop:g} s")
+    stop.begin()
+    if not await _stopped(node, stop, running, deadlines.stop) and not problems:
+        problems.append(_failed(f"the node did not stop within {deadlines.stop:g} s"))
     await _end_tasks()
-    watchdog.cancel()
-    return problem or (_failed(stop.failure) if stop.failure is not None else None)
+    return [*problems, *map(_failed, stop.failures), *_cancels_refused(node)]
 
 
-async def _stopped(node: TradingNode, running: asyncio.Task[None], timeout: float) -> bool:
+async def _run(node: TradingNode) -> None:
+    try:
+        await node.run_async()
+    except SystemExit as error:
+        raise RuntimeError(f"a strategy raised SystemExit({error.code})") from error
+
+
+async def _stopped(node: TradingNode, stop: _Stop, running: asyncio.Task[None], timeout: float) -> bool:
     """Stop the node, whatever it is doing; return whether that was done in ``timeout`` seconds."""
     if not node.trader.is_running:
         # Still connecting or reconciling: Nautilus would go on with that until its own timeout.
@@ -140,7 +201,8 @@ async def _stopped(node: TradingNode, running: asyncio.Task[None], timeout: floa
         async with asyncio.timeout(timeout):
             # The kernel stops by itself when a component asked for it.
             if node.kernel.is_running() and not node.kernel._is_stopping:
-                await node.stop_async()
+                _stop_components(node, stop)
+                await _stop_kernel(node, stop)
             while node.kernel.is_running():
                 await asyncio.sleep(POLL_SECS)
             await asyncio.wait((running,))
@@ -148,6 +210,30 @@ async def _stopped(node: TradingNode, running: asyncio.Task[None], timeout: floa
         running.cancel()
         return False
     return True
+
+
+def _stop_components(node: TradingNode, stop: _Stop) -> None:
+    """Stop strategies and actors one by one: one that raises must not keep the others from cancelling their orders."""
+    trader = node.trader
+    for component in (*trader.strategies(), *trader.exec_algorithms(), *trader.actors()):
+        if component.is_running:
+            try:
+                component.stop()
+            except Exception as error:
+                stop.failures.append(f"{component.id} raised in on_stop: {_text(error)}")
+
+
+async def _stop_kernel(node: TradingNode, stop: _Stop) -> None:
+    """Stop the kernel, once more without saving if a strategy raises while its state is saved."""
+    try:
+        await node.stop_async()
+    except Exception as error:
+        stop.failures.append(f"the stop raised {_text(error)}")
+        node.kernel._save_state = False
+        for strategy in node.trader.strategies():
+            with contextlib.suppress(Exception):  # the one that raised was told; the others keep their state
+                node.cache.update_strategy(strategy)
+        await node.stop_async()
 
 
 async def _end_tasks() -> None:
@@ -159,30 +245,56 @@ async def _end_tasks() -> None:
         await asyncio.wait(tasks, timeout=1)
 
 
-def _watchdog(timeout: float) -> threading.Timer:
-    """Return a started timer that ends the process when even the event loop is stuck."""
-
-    def end() -> None:
-        print(f"error: the node did not stop within {timeout:g} s and was ended", file=sys.stderr, flush=True)
-        os._exit(ExitCode.NODE_FAILED)
-
-    timer = threading.Timer(timeout + 1, end)
-    timer.daemon = True
-    timer.start()
-    return timer
+def _not_connected(connections: Connections) -> list[Problem]:
+    """Return a problem for each client that failed to connect: Nautilus does not try again."""
+    return [
+        Problem(code, str(name), f"{name} cannot connect: {text}", fix)
+        for name, text in connections.failures()
+        for code, fix in [_cause(text)]
+    ]
 
 
-def _not_ready(node: TradingNode, timeout: float) -> Problem:
+def _cause(text: str) -> tuple[str, str]:
+    """Return code and fix for what a venue answered; the codes of a refused key are the exchanges' own."""
+    if REFUSED_KEY.search(text):
+        return (
+            "TN505",
+            "the venue refuses the key: is it for this environment, bound to another address, or without permission?",
+        )
+    return "TN701", "mend what it names: the venue's address, the clock, the position mode, or the instrument ids"
+
+
+def _not_ready(node: TradingNode, connections: Connections, timeout: float) -> Problem:
     missing = ", ".join(lacking(node)) or "nothing any more: it became ready just after"
-    message = f"not ready within {timeout:g} s: {missing}"
-    fix = "look for ERROR lines above; is the venue reachable and the key valid? NAUTILUS_READY_TIMEOUT gives it longer"
+    reasons = "".join(f"; {name}: {text}" for name, text in connections.failures())
+    message = f"not ready within {timeout:g} s: {missing}{reasons}"
+    fix = "is the venue reachable? NAUTILUS_CONNECTION_TIMEOUT and NAUTILUS_READY_TIMEOUT give it longer; the log tells more"
     return Problem("TN701", "NAUTILUS_READY_TIMEOUT", message, fix)
+
+
+def _cancels_refused(node: TradingNode) -> list[Problem]:
+    """Return a problem for each order whose cancel was asked for and did not happen: it is still open at the venue."""
+    return [
+        Problem(
+            "TN903",
+            str(order.client_order_id),
+            f"{order.client_order_id} is still open at {order.instrument_id.venue}: {order.info()}; its cancel was not done",
+            "cancel it at the exchange, or start again: reconciliation finds it",
+        )
+        for order in node.cache.orders()
+        if not order.is_closed
+        and (order.is_pending_cancel or any(isinstance(event, OrderCancelRejected) for event in order.events))
+    ]
 
 
 def _ended(running: asyncio.Task[None]) -> Problem:
     error = None if running.cancelled() else running.exception()
-    return _failed("the node stopped by itself" if error is None else f"{type(error).__name__}: {error}")
+    return _failed("the node stopped by itself" if error is None else _text(error))
+
+
+def _text(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}"
 
 
 def _failed(message: str) -> Problem:
-    return Problem("TN901", "TradingNode", f"the running node failed: {message}", "look for ERROR lines above")
+    return Problem("TN901", "TradingNode", f"the running node failed: {message}", "the log has the traceback")

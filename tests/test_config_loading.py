@@ -457,13 +457,14 @@ def test_warnings_are_not_drawn_from_settings_of_which_a_part_was_bad() -> None:
 @pytest.mark.parametrize(
     "environ, code",
     [
-        ({"REDIS_PORT": "0"}, 8),
-        ({"REDIS_PORT": "0", "BINANCE_API_KEY": "k", "NAUTILUS_VENUES": "BINANCE"}, 8),
-        ({"NAUTILUS_ENVIRONMENT": "LIVE", "NAUTILUS_VENUES": "BINANCE", "REDIS_PORT": "0"}, 5),
+        ({"REDIS_HOST": "r", "REDIS_PORT": "0"}, 8),
+        ({"REDIS_HOST": "r", "REDIS_PORT": "0", "BINANCE_API_KEY": "k", "NAUTILUS_VENUES": "BINANCE"}, 8),
+        ({"NAUTILUS_ENVIRONMENT": "LIVE", "NAUTILUS_VENUES": "BINANCE", "REDIS_HOST": "r", "REDIS_PORT": "0"}, 5),
         (
             {
                 "NAUTILUS_ENVIRONMENT": "LIVE",
                 "NAUTILUS_VENUES": "BINANCE",
+                "REDIS_HOST": "r",
                 "REDIS_PORT": "0",
                 "BINANCE_API_KEY": "k",
                 "BINANCE_API_SECRET": "s",

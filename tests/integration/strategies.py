@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -23,6 +24,7 @@ class HolderConfig(StrategyConfig, frozen=True):
     report: str
     side: str = "BUY"
     rest: bool = False
+    cancel: bool = False
 
 
 class Holder(Strategy):
@@ -59,6 +61,11 @@ class Holder(Strategy):
         if self.config.rest:
             price = instrument.make_price(tick.bid_price.as_decimal() * Decimal("0.9"))
             self.submit_order(self.order_factory.limit(self.config.instrument_id, OrderSide.BUY, quantity, price))
+
+    def on_stop(self) -> None:
+        """Cancel, if that is wanted."""
+        if self.config.cancel:
+            self.cancel_all_orders(self.config.instrument_id)
 
     def _report(self) -> None:
         path = Path(self.config.report)
@@ -104,6 +111,17 @@ class Raises(Strategy):
         self._raise("on_quote_tick")
         if self.config.where == "shutdown":
             self.shutdown_system("the strategy is done")
+
+    def on_stop(self) -> None:
+        """Raise here, block the loop, or leave."""
+        self._raise("on_stop")
+        while self.config.where == "blocks":
+            time.sleep(0.05)
+
+    def on_save(self) -> dict[str, bytes]:
+        """Raise here, or keep nothing."""
+        self._raise("on_save")
+        return {}
 
     def _raise(self, where: str) -> None:
         if self.config.where == where:

@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
+from redis import Redis
 
-from config.models import RedisConfig
+from config.models import RedisConfig, TradingNodeSettings
 from config.preflight import check_redis
+from config.problems import Problem
 from tests.conftest import CANARIES, Start
 from tests.integration.books import client, holder, persisted, reported
 from tests.redis_server import RedisServer, free_port
@@ -23,11 +25,15 @@ def config(server: RedisServer, **fields: object) -> RedisConfig:
     return RedisConfig.model_validate({"host": "127.0.0.1", "port": server.port, **fields})
 
 
+def checked(server: RedisConfig) -> tuple[Problem, ...]:
+    return check_redis(server, TradingNodeSettings(trader_id="PROBE-001", venues=("BINANCE",), redis=server))
+
+
 def test_password_is_used(redis: RedisServer) -> None:
     """The right one passes, a wrong or a missing one is refused with exit code 6 and never shown."""
-    assert () == check_redis(config(redis, password=PASSWORD))
+    assert () == checked(config(redis, password=PASSWORD))
     for password in ("wrong-password", None):
-        (problem,) = check_redis(config(redis, password=password))
+        (problem,) = checked(config(redis, password=password))
         assert 6 == problem.exit_code
         assert f"127.0.0.1:{redis.port} refuses the default user" in problem.message
         assert "wrong-password" not in str(problem)
@@ -36,17 +42,17 @@ def test_password_is_used(redis: RedisServer) -> None:
 def test_username_is_used() -> None:
     """An ACL user gets in with its name and password; the default user does not."""
     with RedisServer(username="trader", password=PASSWORD) as server:
-        assert () == check_redis(config(server, username="trader", password=PASSWORD))
-        (problem,) = check_redis(config(server, username="trader", password="wrong-password"))
+        assert () == checked(config(server, username="trader", password=PASSWORD))
+        (problem,) = checked(config(server, username="trader", password="wrong-password"))
         assert "refuses user trader" in problem.message
-        (problem,) = check_redis(config(server, password=PASSWORD))
+        (problem,) = checked(config(server, password=PASSWORD))
         assert 6 == problem.exit_code
 
 
 def test_closed_port_is_told_at_once_with_host_and_port() -> None:
     port = free_port()
     began = time.monotonic()
-    (problem,) = check_redis(RedisConfig(host="127.0.0.1", port=port))
+    (problem,) = checked(RedisConfig(host="127.0.0.1", port=port))
     assert time.monotonic() - began < 5
     assert 6 == problem.exit_code
     assert f"127.0.0.1:{port} cannot be reached" in problem.message
@@ -55,7 +61,7 @@ def test_closed_port_is_told_at_once_with_host_and_port() -> None:
 def test_tls_to_a_plain_port_does_not_hang(redis: RedisServer) -> None:
     """Nautilus hangs on it for more than 20 s."""
     began = time.monotonic()
-    (problem,) = check_redis(config(redis, password=PASSWORD, ssl=True, timeout=1))
+    (problem,) = checked(config(redis, password=PASSWORD, ssl=True, timeout=1))
     assert time.monotonic() - began < 5
     assert 6 == problem.exit_code
     assert "REDIS_SSL=false" in problem.fix
@@ -68,7 +74,7 @@ def test_frozen_server_is_told_within_its_timeout() -> None:
         os.kill(server.pid, signal.SIGSTOP)
         try:
             began = time.monotonic()
-            (problem,) = check_redis(config(server, password=SecretStr(PASSWORD), timeout=1))
+            (problem,) = checked(config(server, password=SecretStr(PASSWORD), timeout=1))
             assert time.monotonic() - began < 5
             assert 6 == problem.exit_code
         finally:
@@ -110,7 +116,7 @@ def test_node_writes_the_documented_keys_and_the_next_one_reads_them(
 
     with client(redis) as server:
         keys = {key.removeprefix(f"trader-{trader_id}:") for key in server.scan_iter(f"trader-{trader_id}:*")}
-        foreign = [key for key in server.scan_iter("*") if not key.startswith("trader-")]
+        foreign = [key for key in server.scan_iter("*") if not key.startswith(("trader-", "tradingnode:"))]
     kinds = {key.partition(":")[0] for key in keys}
     assert {"accounts", "instruments", "currencies", "orders", "positions", "index", "strategies"} <= kinds
     assert "instruments:BTCUSDT-PERP.BINANCE" in keys
@@ -132,3 +138,25 @@ def test_node_authenticates_with_username_and_password(start: Start, testnet: di
         node = start("run", "-p", "testnet", environ=environ)
         node.wait_for("ready ")
         assert 0 == node.stop()
+
+
+def test_server_that_takes_no_writes_is_refused(start: Start, testnet: dict[str, str]) -> None:
+    """A read-only replica answers PING; a node on it would keep nothing, without a word."""
+    with RedisServer() as server, Redis(port=server.port) as admin:
+        admin.replicaof("127.0.0.1", str(free_port()))
+        node = start("run", "-p", "testnet", environ={**testnet, **server.environ, "REDIS_PASSWORD": ""})
+        assert 6 == node.wait(timeout=10)
+        assert "READONLY" in node.stderr or "read only" in node.stderr
+
+
+def test_books_of_one_environment_are_never_loaded_into_another(
+    start: Start, testnet: dict[str, str], venue: Venue, redis: RedisServer
+) -> None:
+    """Testnet, paper and real money under one trader id would share their keys in Redis."""
+    with client(redis) as server:
+        server.hset(f"tradingnode:books:{testnet['NAUTILUS_TRADER_ID']}", "BINANCE", "LIVE")
+    node = start("run", "-p", "testnet", environ=testnet)
+    assert 8 == node.wait(timeout=10)
+    assert "holds the books of" in node.stderr
+    assert "on BINANCE LIVE; this node would run on TESTNET" in node.stderr
+    assert {} == venue.counts()

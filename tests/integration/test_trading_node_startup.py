@@ -142,20 +142,80 @@ def test_own_keys_of_another_environment_never_leave(start: Start, testnet: dict
 # -- every way to fail ---------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("fault", ["bad_key", "http_500", "hang"])
+@pytest.mark.parametrize("fault, told", [("http_500", "cannot connect"), ("hang", "not ready within 2 s")])
 def test_not_ready_in_time_is_7_and_says_what_is_missing(
-    fault: str, start: Start, testnet: dict[str, str], venue: Venue, tmp_path: Path
+    fault: str, told: str, start: Start, testnet: dict[str, str], venue: Venue, tmp_path: Path
 ) -> None:
     """Nautilus would log RUNNING and exit 0."""
     venue.misbehave(fault)
     node = start("run", "-p", "testnet", environ={**testnet, "NAUTILUS_READY_TIMEOUT": "2"})
     assert 7 == node.wait(timeout=15)
-    assert "not ready within 2 s" in node.stderr
+    assert told in node.stderr
     for venue_name in ("BINANCE", "BYBIT"):
-        assert f"execution client {venue_name} is not connected" in node.stderr
+        assert f"execution client {venue_name}" in node.stderr
     assert "ready T" not in node.stderr
     assert "Traceback" not in node.stderr
     assert [] == leaks(tmp_path)
+
+
+def test_refused_key_is_5_at_once_with_the_venue_s_words(
+    start: Start, testnet: dict[str, str], venue: Venue, tmp_path: Path
+) -> None:
+    """Nautilus would wait for its timeout, and be running."""
+    venue.misbehave("bad_key")
+    node = start("run", "-p", "testnet", environ=testnet)
+    assert 5 == node.wait(timeout=15)
+    assert "execution client BINANCE cannot connect" in node.stderr
+    assert "-2015" in node.stderr
+    assert "10003" in node.stderr
+    assert [] == leaks(tmp_path)
+
+
+@pytest.mark.parametrize("where", ["on_stop", "on_save"])
+def test_strategy_that_raises_while_stopping_is_9_and_the_stop_goes_on(
+    where: str, start: Start, testnet: dict[str, str], tmp_path: Path
+) -> None:
+    text = f"leaked {CANARIES['BINANCE_FUTURES_TESTNET_API_SECRET']}"
+    node = start("run", "-p", "testnet", *raises(tmp_path, where, text), environ=testnet)
+    node.wait_for("ready ")
+    assert 9 == node.stop()
+    assert "ValueError: leaked ***" in node.stderr.splitlines()[-2]
+    assert "Disconnected" in node.stdout
+
+
+def test_cancel_that_the_venue_refuses_at_the_stop_is_9(
+    start: Start, testnet: dict[str, str], venue: Venue, tmp_path: Path
+) -> None:
+    """The order is still open at the venue; Nautilus would exit 0."""
+    node = start("run", "-p", "testnet", *holder(tmp_path, PERPETUALS[0], rest=True, cancel=True), environ=testnet)
+    node.wait_for(reported(tmp_path, lambda books: ["FILLED", "ACCEPTED"] == [order[2] for order in books["orders"]]))
+    venue.misbehave("refuse_cancels")
+    assert 9 == node.stop()
+    assert "is still open at BINANCE" in node.stderr
+
+
+def test_strategy_that_blocks_the_loop_does_not_make_the_node_deaf(
+    start: Start, testnet: dict[str, str], tmp_path: Path
+) -> None:
+    """A second signal ends it; without one, the clock does."""
+    node = start("run", "-p", "testnet", *raises(tmp_path, "blocks"), environ=testnet)
+    node.wait_for("ready ")
+    node.send(signal.SIGTERM)
+    time.sleep(1.0)
+    assert 143 == node.stop(signal.SIGTERM, timeout=3)
+
+    patient = start("run", "-p", "testnet", *raises(tmp_path, "blocks"), environ=testnet, folder="patient")
+    patient.wait_for("ready ")
+    assert 9 == patient.stop(timeout=float(testnet["NAUTILUS_STOP_TIMEOUT"]) + 4)
+    assert "did not stop within" in patient.stderr
+
+
+@pytest.mark.parametrize("name", ["NAUTILUS_LOG_DIRECTORY", "NAUTILUS_CATALOG_PATH"])
+def test_folder_that_cannot_be_written_is_6(name: str, start: Start, testnet: dict[str, str], tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    node = start("run", "-p", "testnet", environ={**testnet, name: str(tmp_path / "file" / "below")})
+    assert 6 == node.wait()
+    assert name in node.stderr
 
 
 @pytest.mark.parametrize("where", ["on_start", "on_quote_tick"])
