@@ -162,7 +162,7 @@ async def _supervise(
     problems: list[Problem] = []
     while not (ready := is_ready(node)) and not wish.done() and not running.done():
         if connections.hopeless(loop.time()):
-            problems += _not_connected(connections)
+            problems += _not_connected(node, connections)
             break
         if loop.time() - started > deadlines.ready:
             problems.append(_not_ready(node, connections, deadlines.ready))
@@ -245,13 +245,19 @@ async def _end_tasks() -> None:
         await asyncio.wait(tasks, timeout=1)
 
 
-def _not_connected(connections: Connections) -> list[Problem]:
-    """Return a problem for each client that failed to connect: Nautilus does not try again."""
-    return [
-        Problem(code, str(name), f"{name} cannot connect: {text}", fix)
-        for name, text in connections.failures()
+def _not_connected(node: TradingNode, connections: Connections) -> list[Problem]:
+    """Return a problem for each client that failed to connect, and one for those that still try."""
+    failed = connections.failures()
+    problems = [
+        Problem(code, name, f"{name} cannot connect: {text}", fix)
+        for name, text in failed
         for code, fix in [_cause(text)]
     ]
+    others = [text for text in lacking(node) if not text.startswith(tuple(name for name, _ in failed))]
+    if others:
+        fix = "it was still trying when another one failed; mend that one first"
+        problems.append(Problem("TN701", "clients", f"not ready: {', '.join(others)}", fix))
+    return problems
 
 
 def _cause(text: str) -> tuple[str, str]:
