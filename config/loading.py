@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
@@ -23,6 +24,8 @@ CALL = "arguments of the call"
 COMMAND = "the command"
 # How the variables end that say which environment of a venue is meant.
 ENVIRONMENT_NAMES = ("_ENVIRONMENT", "_TESTNET", "_DEMO")
+# A key pasted into the wrong variable: exchanges' keys have 18 letters and digits or more in a row.
+LOOKS_LIKE_A_KEY = re.compile(r"[A-Za-z0-9+=]{18,}")
 STATE_HOME = "user's state directory"
 
 
@@ -264,6 +267,7 @@ def _problem(detail: Mapping[str, Any], origins: Mapping[str, Origin], merged: M
         or given is None
         or isinstance(given.value, SecretStr)
         or bool({"@", "?"} & set(str(given.value)))
+        or LOOKS_LIKE_A_KEY.search(str(given.value)) is not None
     )
     found = f"{key} is not valid" if hidden or given is None else f"{key} is '{given.value}'"
     near = (

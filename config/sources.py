@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -55,6 +56,9 @@ def _reason(error: OSError | UnicodeDecodeError) -> str:
 def _secret_from_file(path: str, origin: Origin) -> Entry | Problem:
     """Return the content of a secret file without surrounding white space, or why there is none."""
     try:
+        # A pipe or a device would keep the program waiting for ever.
+        if Path(path).exists() and not (Path(path).is_file() or Path(path).is_dir()):
+            raise OSError(errno.EINVAL, "it is not a regular file")
         with Path(path).open("rb") as file:
             text = file.read(SECRET_FILE_BYTES_MAX).decode().strip()
     except (OSError, UnicodeDecodeError) as error:

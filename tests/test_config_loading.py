@@ -597,3 +597,9 @@ TradingNodeSettings.from_env(env_file=None, environ=environ, preset="sandbox")""
     modules = modules_after(program)
     assert "pydantic" in modules
     assert set() == {"nautilus_trader", "redis", "rich", "msgspec"} & modules
+
+
+@pytest.mark.parametrize("name", ["NAUTILUS_TRADER_ID", "BINANCE_ENVIRONMENT", "NAUTILUS_LOG_LEVEL"])
+def test_key_pasted_into_the_wrong_variable_is_not_shown(name: str) -> None:
+    key = "canaryQ7" * 8
+    assert key not in str(refused({name: key}))

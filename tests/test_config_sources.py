@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -284,3 +285,11 @@ def test_names_of_other_tools_in_the_environment_are_no_false_alarm(name: str) -
 def test_names_in_the_environment_that_are_surely_meant_for_us_are_told(name: str) -> None:
     (problem,) = read_environ({name: "value"}).problems
     assert "TN305" == problem.code
+
+
+def test_secret_file_that_is_a_pipe_is_told_and_not_waited_for(tmp_path: Path) -> None:
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    (problem,) = read_environ({"REDIS_PASSWORD_FILE": str(path)}).problems
+    assert "TN405" == problem.code
+    assert "not a regular file" in problem.message
