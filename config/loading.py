@@ -7,13 +7,13 @@ import re
 from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from pydantic import SecretStr, ValidationError
 
 from config.credentials import select
 from config.layers import SECTIONS, Layer, Merged, Value, layer_of, layer_of_call, merge
-from config.models import MISFIT, VENUE_FIELDS, MergedLayers, TradingNodeSettings
+from config.models import MISFIT, VENUE_FIELDS, MergedLayers, TradingNodeSettings, VenueName
 from config.presets import PRESETS, guard, risky
 from config.problems import ConfigError, Origin, Problem, raise_errors
 from config.record import as_text
@@ -70,6 +70,8 @@ def load[S: TradingNodeSettings](
     settings, found = _validate(cls, tree, origins, merged)
     problems += found
     told = {problem.key for problem in problems}
+    if settings is not None and any(problem.code in ("TN502", "TN503") for problem in problems):
+        settings._judged = _meant(merged)
     whole = all(problem.is_warning for problem in problems)
     if settings is not None:
         problems += [problem for problem in guard(settings, name) if problem.key not in told]
@@ -113,7 +115,7 @@ def _once(problems: list[Problem]) -> list[Problem]:
     doubtful = {
         venue(problem)
         for problem in problems
-        if problem.code in ("TN401", "TN403") and problem.key.endswith(ENVIRONMENT_NAMES)
+        if problem.code in ("TN401", "TN403", "TN803", "TN808") and problem.key.endswith(ENVIRONMENT_NAMES)
     }
     judged = doubtful | {venue(problem) for problem in problems if problem.code in ("TN502", "TN503")}
     kept = [
@@ -132,10 +134,7 @@ def _tree(merged: Merged, environ: Mapping[str, str]) -> tuple[dict[str, Any], d
     problems: list[Problem] = []
     simulated = merged.text("execution", "VENUE") == "SIMULATED"
     named = chosen.get("venues")
-    with_key = list(dict.fromkeys(key.venue for key in merged.keys))
-    on = [
-        venue for venue in VENUE_FIELDS if (venue.upper() in str(named.value).upper() if named else venue in with_key)
-    ]
+    on = [venue.lower() for venue in _meant(merged)]
     for venue in on:
         if simulated:
             continue
@@ -144,7 +143,7 @@ def _tree(merged: Merged, environ: Mapping[str, str]) -> tuple[dict[str, Any], d
         chosen |= pair.values
         # A venue that is only named, without any key, is data only; the presets that want a key say so themselves.
         problems += [problem for problem in pair.problems if problem.code != "TN501"]
-    if simulated and named is None and with_key:
+    if simulated and named is None and on:
         origin = next(key.origin for key in merged.keys)
         chosen["venues"] = Value(tuple(venue.upper() for venue in on), origin)
     if "state_dir" not in chosen and "trader_id" in chosen and (home := _state_home(environ)) is not None:
@@ -165,6 +164,16 @@ def _tree(merged: Merged, environ: Mapping[str, str]) -> tuple[dict[str, Any], d
             continue
         origins[path] = value.origin
     return tree, origins, problems
+
+
+def _meant(merged: Merged) -> tuple[VenueName, ...]:
+    """Return the venues that somebody meant to be on: those that are named, else those with any key."""
+    named = merged.values.get("venues")
+    with_key = {key.venue for key in merged.keys}
+    on = (
+        venue for venue in VENUE_FIELDS if (venue.upper() in str(named.value).upper() if named else venue in with_key)
+    )
+    return tuple(cast("VenueName", venue.upper()) for venue in on)
 
 
 def _account_type(merged: Merged, venue: str) -> str:

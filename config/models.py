@@ -632,6 +632,8 @@ class TradingNodeSettings(_HidesInputs, BaseSettings):
     _origins: Mapping[str, Origin] = PrivateAttr(default_factory=dict)
     _warnings: tuple[Problem, ...] = PrivateAttr(default=())
     _preset: str | None = PrivateAttr(default=None)
+    # Settings that are refused anyway: guards judge each venue that was meant, also one whose key was the wrong one.
+    _judged: tuple[VenueName, ...] | None = PrivateAttr(default=None)
 
     @classmethod
     def settings_customise_sources(  # type: ignore[override]  # the sources that are not used have no names here
@@ -684,6 +686,8 @@ class TradingNodeSettings(_HidesInputs, BaseSettings):
     @property
     def active_venues(self) -> tuple[VenueName, ...]:
         """The venues that are on: those that ``venues`` names, else those with a key."""
+        if self._judged is not None:
+            return self._judged
         if self.venues is not None:
             return self.venues
         return tuple(

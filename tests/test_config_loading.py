@@ -603,3 +603,10 @@ TradingNodeSettings.from_env(env_file=None, environ=environ, preset="sandbox")""
 def test_key_pasted_into_the_wrong_variable_is_not_shown(name: str) -> None:
     key = "canaryQ7" * 8
     assert key not in str(refused({name: key}))
+
+
+def test_live_said_of_a_venue_under_testnet_is_8_whatever_keys_are_there() -> None:
+    keys = {"BINANCE_FUTURES_TESTNET_API_KEY": "k", "BINANCE_FUTURES_TESTNET_API_SECRET": "s"}
+    error = refused({**keys, "BINANCE_ENVIRONMENT": "LIVE"}, preset="testnet")
+    assert 8 == error.exit_code
+    assert ["TN808"] == [problem.code for problem in error.problems]
