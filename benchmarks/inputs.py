@@ -4,13 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from random import Random
+from string import ascii_letters, digits
+
+
+def _random(seed: int, length: int) -> str:
+    """Return a text in the shape of an exchange's key, the same in every run."""
+    return "".join(Random(seed).choices(ascii_letters + digits, k=length))  # noqa: S311  it opens nothing
+
 
 SECRETS = {
     "REDIS_PASSWORD": "benchmark-redis-password",
-    "BINANCE_FUTURES_TESTNET_API_KEY": "k" * 64,
-    "BINANCE_FUTURES_TESTNET_API_SECRET": "s" * 64,
-    "BYBIT_TESTNET_API_KEY": "k" * 18,
-    "BYBIT_TESTNET_API_SECRET": "s" * 36,
+    "BINANCE_FUTURES_TESTNET_API_KEY": _random(1, 64),
+    "BINANCE_FUTURES_TESTNET_API_SECRET": _random(2, 64),
+    "BYBIT_TESTNET_API_KEY": _random(3, 18),
+    "BYBIT_TESTNET_API_SECRET": _random(4, 36),
 }
 # A .env as it is found in the field: the essential settings, and a third of the advanced ones.
 TUNING = {
@@ -57,7 +65,9 @@ def write_secrets(folder: Path, secrets: Mapping[str, str] = SECRETS) -> Path:
     directory = folder / "secrets"
     directory.mkdir(exist_ok=True)
     for name, text in secrets.items():
-        (directory / name.lower()).write_text(text)
+        path = directory / name.lower()
+        path.write_text(text)
+        path.chmod(0o600)
     return directory
 
 
@@ -65,4 +75,5 @@ def write_env_file(folder: Path, values: Mapping[str, str]) -> Path:
     """Write a ``.env`` with a comment above each variable, as people keep them, and return its path."""
     path = folder / "settings.env"
     path.write_text("".join(f"# {name}: see the reference\n{name}={value}\n\n" for name, value in values.items()))
+    path.chmod(0o600)
     return path

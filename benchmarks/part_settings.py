@@ -9,12 +9,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from dotenv import dotenv_values
 from pydantic import SecretStr
 
 from benchmarks.inputs import SECRETS, environ, write_env_file, write_secrets
-from benchmarks.measure import Part, Row, warm
+from benchmarks.measure import Part, Row, Target, warm
 from benchmarks.stock import stock_settings
 from config.models import TradingNodeSettings
+
+MOST_PARSES = 1.5
+LEAST_PER_SECOND = 1000
 
 
 @contextmanager
@@ -55,8 +59,9 @@ def measure(rounds: int) -> Part:
         _assert_same(from_file(), theirs(stock, _env_file=file)())
         with process_environment(values):
             ours, other = warm((from_mapping, theirs(stock)), rounds)
-        file_ours, file_stock, file_tuned = warm(
-            (from_file, theirs(stock, _env_file=file), theirs(tuned, _env_file=file)), rounds
+        file_ours, file_parsed, file_stock, file_tuned = warm(
+            (from_file, lambda: dotenv_values(file), theirs(stock, _env_file=file), theirs(tuned, _env_file=file)),
+            rounds,
         )
         write_secrets(folder)
         with process_environment(plain):
@@ -64,6 +69,7 @@ def measure(rounds: int) -> Part:
             secret_ours, secret_stock = warm((from_secrets, theirs(stock, _secrets_dir=secrets)), rounds)
     rows = (
         Row(f"{len(values)} variables in the environment", ours, other, "pydantic-settings"),
+        Row(in_file, file_ours, file_parsed, "dotenv_values of it"),
         Row(in_file, file_ours, file_stock, "pydantic-settings"),
         Row(in_file, file_ours, file_tuned, "the same, only_existing"),
         Row(
@@ -73,7 +79,21 @@ def measure(rounds: int) -> Part:
             "pydantic-settings",
         ),
     )
-    return Part("settings", "Settings alone: from_env against BaseSettings with its own sources, no provenance", rows)
+    ratio, per_second = file_ours.median / file_parsed.median, 1000 / ours.median
+    targets = (
+        Target(
+            f"settings from a .env: at most {MOST_PARSES} times dotenv_values of it",
+            f"{ratio:.2f}",
+            ratio <= MOST_PARSES,
+        ),
+        Target(
+            f"settings from a mapping: {LEAST_PER_SECOND:,} a second",
+            f"{per_second:,.0f}",
+            per_second >= LEAST_PER_SECOND,
+        ),
+    )
+    title = "Settings alone: from_env against BaseSettings with its own sources, no provenance"
+    return Part("settings", title, rows, targets)
 
 
 def _assert_same(ours: TradingNodeSettings, theirs: Any) -> None:

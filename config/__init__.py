@@ -16,6 +16,15 @@ if TYPE_CHECKING:
     from config.data import build_data_engine_config
     from config.execution import build_exec_engine_config
     from config.factory import TradingNodeConfigFactory
+    from config.getters import (
+        get_binance_credentials,
+        get_bybit_credentials,
+        get_logging_settings,
+        get_redis_config,
+        get_settings,
+        get_streaming_settings,
+    )
+    from config.loading import validate_all
     from config.logging_config import build_logging_config
     from config.models import (
         BinanceCredentials,
@@ -55,6 +64,13 @@ _HOMES = {
     "build_risk_engine_config": "risk",
     "build_sandbox_exec_client_config": "clients.sandbox",
     "build_streaming_config": "streaming",
+    "get_binance_credentials": "getters",
+    "get_bybit_credentials": "getters",
+    "get_logging_settings": "getters",
+    "get_redis_config": "getters",
+    "get_settings": "getters",
+    "get_streaming_settings": "getters",
+    "validate_all": "loading",
 }
 
 __all__ = [
@@ -80,6 +96,13 @@ __all__ = [
     "build_risk_engine_config",
     "build_sandbox_exec_client_config",
     "build_streaming_config",
+    "get_binance_credentials",
+    "get_bybit_credentials",
+    "get_logging_settings",
+    "get_redis_config",
+    "get_settings",
+    "get_streaming_settings",
+    "validate_all",
 ]
 
 

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
+import re
 import signal
 import sys
 import traceback
 from collections.abc import Callable, Iterable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import wraps
 from pathlib import Path
 from typing import Any, NoReturn
 
 import click
 
-from config.problems import ConfigError, ExitCode, Problem, as_json, exit_code_of
+from config.problems import ConfigError, ExitCode, Problem, exit_code_of
+from config.report import finish_json, print_explanation, print_kind, print_settings, say, settings_as_json, tally, tell
 
 PRESET_NAMES = ("production", "testnet", "sandbox")
+ROLE_NAMES = ("trader", "recorder")
+INTERRUPTED = 130
 
 
 class _StopAsked(BaseException):
@@ -25,19 +28,39 @@ class _StopAsked(BaseException):
 
 
 def _settings_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Add the options that all commands which read settings have in common."""
+    """Add the options that all commands which read settings have in common, given to the command as one ``Asked``."""
 
     @click.option("-p", "--preset", metavar="NAME", help="production, testnet or sandbox (or NAUTILUS_PRESET).")
+    @click.option("--role", type=click.Choice(ROLE_NAMES), help="What the process is for (or NAUTILUS_ROLE).")
     @click.option(
         "--env-file", multiple=True, metavar="FILE", help="Repeatable, later wins. Default: .env here, if it is there."
     )
     @click.option("--json", "as_json", is_flag=True, help="One object on stdout, problems included.")
     @click.option("--strict", is_flag=True, help="Warnings count (exit 3).")
     @wraps(command)
-    def with_options(*args: Any, **kwargs: Any) -> None:
-        command(*args, **kwargs)
+    def with_options(
+        preset: str | None, role: str | None, env_file: tuple[str, ...], as_json: bool, strict: bool, **others: Any
+    ) -> None:
+        command(Asked(preset, role, env_file, as_json, strict), **others)
 
     return with_options
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What the common options say."""
+
+    preset: str | None
+    role: str | None
+    env_file: tuple[str, ...]
+    as_json: bool
+    strict: bool
+
+    @property
+    def layers(self) -> dict[str, Any]:
+        """The same as arguments of :func:`config.gathering.gather`."""
+        values = {"role": self.role} if self.role is not None else {}
+        return {"env_file": self.env_file or ..., "preset": self.preset, "values": values}
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -46,114 +69,148 @@ def cli() -> None:
     """From the environment to a NautilusTrader TradingNode that tells the truth about itself."""
 
 
-def _load(preset: str | None, env_file: tuple[str, ...], *, needs_preset: bool = False, **defaults: Any) -> Any:
+def _load(asked: Asked, **more: Any) -> Any:
     from config.loading import load
     from config.models import TradingNodeSettings
 
-    return load(
-        TradingNodeSettings, env_file=env_file or ..., preset=preset, defaults=defaults, needs_preset=needs_preset
-    )
+    return load(TradingNodeSettings, **asked.layers, **more)
 
 
-def _tell(problems: Iterable[Problem]) -> None:
-    """Print problems on stderr, in colour on a terminal."""
-    colour = sys.stderr.isatty() and not os.environ.get("NO_COLOR")
-    for problem in problems:
-        head, _, rest = str(problem).partition(": ")
-        painted = click.style(head, fg="yellow" if problem.is_warning else "red", bold=True) if colour else head
-        click.echo(f"{painted}: {rest}", err=True, color=colour)
+def _told(settings: Any) -> tuple[Problem, ...]:
+    return (*settings.warnings, *settings.notes)
 
 
-def _say(line: str) -> None:
-    """Write a line to stderr; a reader that has gone must not break a node."""
-    with contextlib.suppress(OSError):
-        click.echo(line, err=True)
-
-
-def _finish(problems: Iterable[Problem], *, json_on_stdout: bool, strict: bool, **fields: Any) -> NoReturn:
+def _finish(problems: Iterable[Problem], asked: Asked, **fields: Any) -> NoReturn:
     """Tell the problems, once, and exit with the code of the gravest; warnings count under ``--strict``."""
     found = tuple(problems)
-    code = exit_code_of(found if strict else [problem for problem in found if not problem.is_warning])
-    if json_on_stdout:
-        click.echo(as_json(found, ok=code is ExitCode.OK, exit_code=int(code), **fields))
+    code = exit_code_of(found if asked.strict else [problem for problem in found if problem.is_error])
+    if asked.as_json:
+        finish_json(found, code, **fields)
     else:
-        _tell(found)
-        errors = sum(not problem.is_warning for problem in found)
-        if errors > 1:
-            click.echo(f"{errors} errors, exit {int(code)}", err=True)
+        tell(found)
+        if line := tally(found, code):
+            say(line)
     sys.exit(code)
 
 
 @cli.command()
+@click.option("--fix", is_flag=True, help="Rewrite former names in the .env files; a backup stays beside each.")
 @_settings_options
-def check(preset: str | None, env_file: tuple[str, ...], as_json: bool, strict: bool) -> None:
+def check(asked: Asked, fix: bool) -> None:
     """Tell every problem, or in one line what would run. Opens no socket."""
+    if fix:
+        _rewrite(asked)
+    told: tuple[Problem, ...] = ()
     try:
-        settings = _load(preset, env_file)
-        if strict and settings.warnings:
-            _finish(settings.warnings, json_on_stdout=as_json, strict=strict)
+        settings = _load(asked)
+        told = _told(settings)
+        if asked.strict and settings.warnings:
+            _finish(told, asked)
         from config.factory import TradingNodeConfigFactory
 
         TradingNodeConfigFactory.from_settings(settings)
     except ConfigError as error:
-        _finish(error.problems, json_on_stdout=as_json, strict=strict)
-    if not as_json:
+        _finish((*error.problems, *told), asked)
+    if not asked.as_json:
         click.echo(summary(settings))
-    _finish(settings.warnings, json_on_stdout=as_json, strict=strict, summary=summary(settings))
+    _finish(told, asked, summary=summary(settings))
+
+
+def _rewrite(asked: Asked) -> None:
+    from config.rewrite import rewrite
+    from config.sources import env_files
+    from config.variables import former_names, secret_names
+
+    former = dict(former_names())
+    names = former | {f"{old}_FILE": f"{new}_FILE" for old, new in former.items() if old in secret_names()}
+    for path in (path for path, must_exist in env_files(asked.env_file or ...) if must_exist or path.exists()):
+        try:
+            done = rewrite(path, names)
+        except FileNotFoundError:
+            continue  # which the check itself tells
+        except OSError as error:
+            message = f"{path} cannot be rewritten: {error.strerror}"
+            fix = "mend that, or rename by hand; the file is as it was"
+            _finish([Problem("TN404", str(path), message, fix)], asked)
+        for change in done.changes if done is not None else ():
+            became = f"renamed to {change.new}" if change.new is not None else f"removed: {change.why}"
+            say(f"{path} line {change.line}: {change.old} {became}")
+        if done is not None:
+            say(f"{path} as it was: {done.backup}")
 
 
 def summary(settings: Any) -> str:
     """Return in one line what would run."""
+    keyless = settings.execution != "VENUE"
     venues = ", ".join(
-        f"{name} {section.environment}{'' if section.has_key or settings.execution == 'SIMULATED' else ' (data only)'}"
+        f"{name} {section.environment}{'' if section.has_key or keyless else ' (data only)'}"
         for name in settings.active_venues
         for section in (settings.credentials(name),)
     )
     redis = "no Redis" if settings.redis is None else f"Redis {settings.redis.host}:{settings.redis.port}"
-    simulated = ", simulated execution" if settings.execution == "SIMULATED" else ""
-    return f"ok: {settings.trader_id}, preset {settings.preset or 'none'}: {venues or 'no venue'}{simulated}, {redis}"
+    execution = EXECUTIONS[settings.execution]
+    role = f", {settings.role}" if settings.role != "trader" else ""
+    return f"ok: {settings.trader_id}{role}, preset {settings.preset or 'none'}: {venues or 'no venue'}{execution}, {redis}"
+
+
+EXECUTIONS = {"VENUE": "", "SIMULATED": ", simulated execution", "NONE": ", no execution"}
 
 
 @cli.command()
 @_settings_options
-def show(preset: str | None, env_file: tuple[str, ...], as_json: bool, strict: bool) -> None:
+def show(asked: Asked) -> None:
     """Show the settings that apply, each with where it came from; a secret as ***."""
     try:
-        settings = _load(preset, env_file)
+        settings = _load(asked)
     except ConfigError as error:
-        _finish(error.problems, json_on_stdout=as_json, strict=strict)
-    from config.record import rows
+        _finish(error.problems, asked)
+    if asked.as_json:
+        _finish(_told(settings), asked, preset=settings.preset, role=settings.role, settings=settings_as_json(settings))
+    print_settings(settings)
+    _finish(_told(settings), asked)
 
-    found = list(rows(settings))
-    if as_json:
-        listed = {
-            row.variable.name: {
-                "path": row.variable.path,
-                "value": row.value,
-                "tier": row.variable.tier,
-                "origin": None
-                if row.origin is None
-                else {"source": row.origin.source, "key": row.origin.key, "line": row.origin.line},
-            }
-            for row in found
-        }
-        _finish(settings.warnings, json_on_stdout=True, strict=strict, preset=settings.preset, settings=listed)
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
 
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for title in ("setting", "value", "from"):
-        table.add_column(title, overflow="fold")
-    for row in found:
-        spelled = "" if row.origin is None or row.origin.key == row.variable.name else f" as {row.origin.key}"
-        style = "dim" if row.origin is None else ""
-        table.add_row(*(Text(cell, style=style) for cell in (row.variable.name, row.value, row.where + spelled)))
-    console = Console(width=None if sys.stdout.isatty() else 200)
-    console.print(table)
-    for line in _other_hosts(settings):
-        console.print(Text(line))
-    _finish(settings.warnings, json_on_stdout=False, strict=strict)
+@cli.command()
+@click.argument("keys", metavar="KEY...", nargs=-1, required=True)
+@_settings_options
+def explain(asked: Asked, keys: tuple[str, ...]) -> None:
+    """Explain settings (redis.port, REDIS_PORT) with every layer that speaks of them, or kinds of problems (TN401)."""
+    from config.kinds import kinds, unknown_code
+
+    problems: list[Problem] = []
+    explained: dict[str, Any] = {}
+    settings = [key for key in keys if not CODE.fullmatch(key)]
+    for code in (key.upper() for key in keys if CODE.fullmatch(key)):
+        if code not in kinds():
+            problems.append(unknown_code(code))
+        elif asked.as_json:
+            explained[code] = kinds()[code].to_dict()
+        else:
+            print_kind(kinds()[code])
+    if settings:
+        from config.explain import explain as explain_setting
+        from config.gathering import gather
+
+        try:
+            gathered = gather(**asked.layers)
+        except ConfigError as error:
+            _finish(error.problems, asked)
+        for key in settings:
+            found = explain_setting(key, gathered)
+            if isinstance(found, Problem):
+                problems.append(found)
+            elif asked.as_json:
+                explained[found.variable.name] = {
+                    **found.to_dict(),
+                    "problems": [one.to_dict() for one in found.problems],
+                }
+            else:
+                print_explanation(found)
+                tell(found.problems)
+    _finish(problems, asked, **({"explained": explained} if asked.as_json else {}))
+
+
+CODE = re.compile(r"[Tt][Nn][0-9]{3}")
 
 
 @cli.command()
@@ -162,10 +219,7 @@ def show(preset: str | None, env_file: tuple[str, ...], as_json: bool, strict: b
 @click.option("--strategy-config-class", metavar="CLASS", help="Class of the configuration. Default: CLASSConfig.")
 @_settings_options
 def run(
-    preset: str | None,
-    env_file: tuple[str, ...],
-    as_json: bool,
-    strict: bool,
+    asked: Asked,
     strategy: str | None,
     strategy_config: str | None,
     strategy_config_class: str | None,
@@ -177,17 +231,17 @@ def run(
     settings = None
     try:
         colours = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
-        settings = _load(preset, env_file, needs_preset=True, logging={"log_colors": colours})
-        if strict and settings.warnings:
-            raise ConfigError(settings.warnings)
-        _tell(settings.warnings)
+        settings = _load(asked, needs_preset=True, defaults={"logging": {"log_colors": colours}})
+        if asked.strict and settings.warnings:
+            raise ConfigError(_told(settings))
+        tell(_told(settings))
         _preflight(settings)
         _run(settings, strategy, strategy_config, strategy_config_class)
     except ConfigError as error:
         problems = error.problems if settings is None else [_redacted(problem, settings) for problem in error.problems]
-        _finish(problems, json_on_stdout=as_json, strict=strict)
+        _finish(problems, asked)
     except _StopAsked:
-        _say("stopped before the node was started")
+        say("stopped before the node was started")
 
 
 def _stop_asked(*_: object) -> None:
@@ -205,7 +259,8 @@ def _preflight(settings: Any) -> None:
     try:
         write_record(settings)
     except OSError as error:
-        message = f"the state directory {settings.state_directory} cannot be written: {error.strerror}"
+        reason = (error.strerror or type(error).__name__).lower()
+        message = f"the state directory {settings.state_directory} cannot be written: {reason}"
         fix = "make it writable for this user, or set NAUTILUS_STATE_DIR to one that is"
         raise ConfigError([Problem("TN604", "NAUTILUS_STATE_DIR", message, fix)]) from None
     problems = [
@@ -234,9 +289,7 @@ def _is_writable(directory: Path) -> bool:
 
 
 def _run(settings: Any, strategy: str | None, strategy_config: str | None, strategy_config_class: str | None) -> None:
-    _say(f"starting {summary(settings).removeprefix('ok: ')}")
-    for line in _other_hosts(settings):
-        _say(line)
+    say(f"starting {summary(settings).removeprefix('ok: ')}")
 
     from config.factory import TradingNodeConfigFactory
     from config.runner import Deadlines, run_node
@@ -247,10 +300,10 @@ def _run(settings: Any, strategy: str | None, strategy_config: str | None, strat
 
     def ready(_node: Any, seconds: float) -> None:
         venues = ",".join(settings.active_venues)
-        _say(f"ready {settings.trader_id} {settings.preset} {venues} after {seconds:.2f} s")
+        say(f"ready {settings.trader_id} {settings.preset} {venues} after {seconds:.2f} s")
 
     run_node(config, Deadlines(settings.seconds_to_ready, settings.stop_timeout), on_ready=ready)
-    _say(f"stopped {settings.trader_id}")
+    say(f"stopped {settings.trader_id}")
 
 
 def _redacted(problem: Problem, settings: Any) -> Problem:
@@ -259,34 +312,48 @@ def _redacted(problem: Problem, settings: Any) -> Problem:
     return replace(problem, message=redacted(problem.message, settings))
 
 
-def _other_hosts(settings: Any) -> Iterable[str]:
-    from config.record import other_endpoints
-
-    for host, names in other_endpoints(settings).items():
-        yield f"note: {host} is not the exchange's own host ({', '.join(names)})"
-
-
 @cli.command()
-@click.option("--format", "form", type=click.Choice(["env", "md", "json"]), default="env", help="Default: env.")
+@click.option(
+    "--format", "form", type=click.Choice(["env", "md", "json", "problems"]), default="env", help="Default: env."
+)
 @click.option("-p", "--preset", type=click.Choice(PRESET_NAMES), help="For which preset the .env is.")
 def schema(form: str, preset: str | None) -> None:
-    """Print the reference of all settings, generated from the models."""
+    """Print the reference of all settings, generated from the models, or of all problems."""
+    from config.kinds import all_pages
     from config.reference import as_env, as_json_schema, as_markdown
 
-    click.echo({"env": lambda: as_env(preset), "md": as_markdown, "json": as_json_schema}[form](), nl=False)
+    forms = {"env": lambda: as_env(preset), "md": as_markdown, "json": as_json_schema, "problems": all_pages}
+    click.echo(forms[form](), nl=False)
 
 
 def main() -> None:
     """Run ``tradingnode``; ends with the documented exit codes and never with a traceback."""
     try:
-        cli()
+        cli(standalone_mode=False)
+    except click.UsageError as error:
+        _finish_usage(error)
+    except (click.Abort, KeyboardInterrupt):
+        sys.exit(INTERRUPTED)
+    except click.exceptions.Exit as error:
+        sys.exit(error.exit_code)
     except _StopAsked:
         sys.exit(ExitCode.OK)
     except Exception as error:
         # A defect of ours. Its text may hold anything, a secret too, so only its kind and its place are told.
         frame = traceback.extract_tb(error.__traceback__)[-1]
         place = f"{Path(frame.filename).name}:{frame.lineno}"
-        click.echo(
-            f"error: internal error, {type(error).__name__} at {place}\n  fix: report it with this line", err=True
-        )
+        message = f"internal error, {type(error).__name__} at {place}"
+        tell([Problem("TN101", "tradingnode", message, "report it with this line")])
         sys.exit(ExitCode.INTERNAL)
+
+
+def _finish_usage(error: click.UsageError) -> NoReturn:
+    """Tell a usage error in the one shape. What was given may be anything, a key too, so of that only options are repeated."""
+    command = error.ctx.command_path if error.ctx is not None else "tradingnode"
+    words = "that is not how the command is called"
+    if isinstance(error, click.NoSuchOption | click.MissingParameter):
+        words = error.format_message().rstrip(".")
+    elif isinstance(error, click.BadParameter) and error.param is not None:
+        words = f"{error.param.opts[-1]} has a value that it does not take"
+    problem = Problem("TN204", command, words, f"`{command} --help` tells how")
+    _finish([problem], Asked(None, None, (), "--json" in sys.argv[1:], strict=False))

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
 from config.layers import Key, Merged, Value
 from config.problems import Problem
-from config.variables import KEY_NAMES
+from config.variables import KEY_NAMES, former_names
 
 GENERIC = {
     "binance": ("BINANCE_API_KEY", "BINANCE_API_SECRET"),
@@ -60,6 +60,16 @@ def _way_to(key: Key, environment: str) -> str:
     return f"; or, to trade there, set {venue}_ACCOUNT_TYPE={key.account_types[0]}"
 
 
+def _mixed(api_key: Key, api_secret: Key, family: Iterable[Key]) -> Iterator[Problem]:
+    """Yield a warning if one half of a pair was overridden and the other was not: they hardly belong together."""
+    if api_key.origin.source != api_secret.origin.source and any(key not in (api_key, api_secret) for key in family):
+        half, other = api_secret.origin, api_key.origin
+        message = f"{other.key} comes from {other}, but {half.key} from {half}: are they a pair?"
+        yield Problem(
+            "TN314", half.key, message, "set both in one place, and remove what is left of the other pair", origin=half
+        )
+
+
 def select(merged: Merged, venue: str, environment: str, account_type: str) -> Selection:
     """Return the key pair of ``venue`` for ``environment``.
 
@@ -75,7 +85,7 @@ def select(merged: Merged, venue: str, environment: str, account_type: str) -> S
     environment : {'LIVE', 'TESTNET', 'DEMO'}
         The environment that the venue's clients will be on.
     account_type : str
-        Binance' account type: its testnets have keys of their own. Empty where it is not known: any key fits.
+        Binance's account type: its testnets have keys of their own. Empty where it is not known: any key fits.
 
     """
     mine = [key for key in merged.keys if key.venue == venue]
@@ -84,7 +94,7 @@ def select(merged: Merged, venue: str, environment: str, account_type: str) -> S
     api_key, api_secret = _first(family, "api_key"), _first(family, "api_secret")
     if api_key is not None and api_secret is not None:
         found = {f"{venue}.{key.part}": Value(key.value, key.origin) for key in (api_key, api_secret)}
-        return Selection(found)
+        return Selection(found, tuple(_mixed(api_key, api_secret, family)))
     half = api_key or api_secret
     if half is not None:
         missing = half.origin.key.removesuffix("_FILE")
@@ -92,6 +102,7 @@ def select(merged: Merged, venue: str, environment: str, account_type: str) -> S
         if missing.islower():  # a file in the secrets directory, or a field of the call
             old, new = old.lower(), new.lower()
         missing = missing.removesuffix(old) + new
+        missing = former_names().get(missing, missing)
         message = f"{half.origin.key} is set for {venue.upper()} {environment}, but {missing} is missing or empty"
         if any(key.part != half.part for key in mine):
             message += f" (the one that is set is not for {environment})"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Literal
 from urllib.parse import urlsplit
 
@@ -31,6 +32,7 @@ def _below(host: str, domains: tuple[str, ...]) -> bool:
     return any(host == domain or host.endswith(f".{domain}") for domain in domains)
 
 
+@lru_cache(maxsize=128)
 def classify(url: str) -> EndpointClass:
     """Return whether ``url`` is an exchange's ``live`` host, its ``testnet`` (or demo) host, or an ``other`` one.
 
@@ -50,15 +52,10 @@ def classify(url: str) -> EndpointClass:
     return "other"
 
 
+@lru_cache(maxsize=128)
 def address(url: str) -> str:
     """Return ``host:port`` of ``url``, the port its scheme's default where none is given."""
     parts = urlsplit(url)
     host = (parts.hostname or "").lower()
     host = f"[{host}]" if ":" in host else host
     return f"{host}:{parts.port or DEFAULT_PORTS.get(parts.scheme, 443)}"
-
-
-def without_credentials(url: str) -> str:
-    """Return ``url`` with user and password, if any, shown as ``***``."""
-    parts = urlsplit(url)
-    return parts._replace(netloc=f"***@{parts.netloc.rpartition('@')[2]}").geturl() if "@" in parts.netloc else url

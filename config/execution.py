@@ -12,6 +12,12 @@ from config.models import TradingNodeSettings
 # Nautilus wants a delay above zero.
 STARTUP_DELAY_SECS_MIN = 0.001
 
+NO_CHECKS: Mapping[str, Any] = {
+    "reconciliation": False,
+    "inflight_check_interval_ms": 0,
+    "open_check_interval_secs": None,
+    "position_check_interval_secs": None,
+}
 CHECKS: Mapping[str, Mapping[str, Any]] = {
     "VENUE": {
         "reconciliation": True,
@@ -22,12 +28,8 @@ CHECKS: Mapping[str, Mapping[str, Any]] = {
         "open_check_lookback_mins": 60,
         "position_check_interval_secs": 60.0,
     },
-    "SIMULATED": {
-        "reconciliation": False,
-        "inflight_check_interval_ms": 0,
-        "open_check_interval_secs": None,
-        "position_check_interval_secs": None,
-    },
+    "SIMULATED": NO_CHECKS,
+    "NONE": NO_CHECKS,
 }
 
 

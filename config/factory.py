@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 from nautilus_trader.common import Environment
-from nautilus_trader.config import ImportableStrategyConfig, TradingNodeConfig
+from nautilus_trader.config import ImportableActorConfig, ImportableStrategyConfig, TradingNodeConfig
 
 from config.cache import build_cache_config
 from config.clients import VENUES
@@ -15,13 +15,15 @@ from config.clients.sandbox import build_sandbox_exec_client_config
 from config.data import build_data_engine_config
 from config.execution import build_exec_engine_config
 from config.guarantees import broken_guarantees
-from config.loading import with_preset
+from config.judging import flaws, with_preset
 from config.logging_config import build_logging_config
 from config.masking import MaskedTradingNodeConfig
 from config.models import LoggingSettings, StreamingSettings, TradingNodeSettings
 from config.order_ids import long_order_ids
 from config.problems import Problem, raise_errors
+from config.recorder import build_recorder_config
 from config.risk import build_risk_engine_config
+from config.roles import RECORDER, TRADER
 from config.streaming import build_streaming_config
 
 # Shares of `stop_timeout`: Nautilus waits the whole of the first after strategies stopped, at most the second for the clients to
@@ -56,8 +58,9 @@ class TradingNodeConfigFactory:
             With every problem at once.
 
         """
-        given = tuple(strategies or ())
-        raise_errors([*_instances(given), *long_order_ids(settings.trader_id, given)])
+        raise_errors(flaws(settings))
+        given = _several(strategies)
+        raise_errors([*_instances(given), *_untradable(settings, given), *long_order_ids(settings.trader_id, given)])
         config = _build(settings, _claimed(settings, given))
         raise_errors(broken_guarantees(config, settings))
         return config
@@ -146,6 +149,7 @@ def _build(settings: TradingNodeSettings, strategies: Sequence[ImportableStrateg
         data_clients={name: VENUES[name].build_data(settings.credentials(name)) for name in settings.active_venues},
         exec_clients=EXEC_CLIENTS[settings.execution](settings),
         strategies=list(strategies),
+        actors=ACTORS[settings.role](settings),
         load_state=settings.loads_state,
         save_state=settings.saves_state,
         timeout_connection=settings.connection_timeout,
@@ -170,7 +174,25 @@ def _simulated_clients(settings: TradingNodeSettings) -> dict[str, Any]:
     }
 
 
-EXEC_CLIENTS = {"VENUE": _venue_clients, "SIMULATED": _simulated_clients}
+def _no_clients(_: TradingNodeSettings) -> dict[str, Any]:
+    return {}
+
+
+def _recorders(settings: TradingNodeSettings) -> list[ImportableActorConfig]:
+    """Return what subscribes to the instruments that are named: Nautilus streams nothing else."""
+    return [
+        build_recorder_config(
+            [name for venue in settings.active_venues for name in settings.credentials(venue).instrument_ids]
+        )
+    ]
+
+
+def _no_actors(_: TradingNodeSettings) -> list[ImportableActorConfig]:
+    return []
+
+
+EXEC_CLIENTS = {"VENUE": _venue_clients, "SIMULATED": _simulated_clients, "NONE": _no_clients}
+ACTORS = {TRADER: _no_actors, RECORDER: _recorders}
 
 
 def _logging(settings: TradingNodeSettings) -> LoggingSettings:
@@ -187,13 +209,26 @@ def _instances(strategies: Iterable[object]) -> list[Problem]:
         Problem(
             "TN407",
             "strategies",
-            f"strategies holds a {type(strategy).__name__}; the factory takes Nautilus' ImportableStrategyConfig only",
+            f"strategies holds {type(strategy).__name__}; the factory takes Nautilus' ImportableStrategyConfig only",
             "give Strategy instances to build_node(config, strategies=[...]), which loads their state if state is kept",
             ("ImportableStrategyConfig",),
         )
         for strategy in strategies
         if not isinstance(strategy, ImportableStrategyConfig)
     ]
+
+
+def _several(strategies: object) -> tuple[Any, ...]:
+    """Return what was given as strategies; what is no sequence is taken for one that is no strategy."""
+    several = isinstance(strategies, Iterable) and not isinstance(strategies, str)
+    return () if strategies is None else tuple(cast("Any", strategies)) if several else (strategies,)
+
+
+def _untradable(settings: TradingNodeSettings, strategies: Sequence[object]) -> list[Problem]:
+    if not strategies or settings.role == TRADER:
+        return []
+    message = f"a {settings.role} runs no strategies: it has no execution client"
+    return [Problem("TN407", "strategies", message, "leave them out, or set NAUTILUS_ROLE=trader")]
 
 
 def _claimed(

@@ -11,6 +11,7 @@ from config.clients import venue_of
 from config.endpoints import address, classify
 from config.models import TradingNodeSettings
 from config.problems import Problem
+from config.roles import TRADER
 
 type Check = Callable[[TradingNodeConfig, TradingNodeSettings], Iterator[Problem]]
 
@@ -64,7 +65,7 @@ def _clients_have_keys(config: TradingNodeConfig, _: TradingNodeSettings) -> Ite
 def _no_client_has_a_key(config: TradingNodeConfig, _: TradingNodeSettings) -> Iterator[Problem]:
     for name, client in _clients(config):
         if getattr(client, "api_key", None) or getattr(client, "api_secret", None):
-            yield _refused("TN812", name, f"{name} holds a key, for which simulated execution has no use")
+            yield _refused("TN812", name, f"{name} holds a key, for which it has no use")
 
 
 def _no_venue_executes(config: TradingNodeConfig, _: TradingNodeSettings) -> Iterator[Problem]:
@@ -90,35 +91,35 @@ def _books_are_kept(config: TradingNodeConfig, _: TradingNodeSettings) -> Iterat
         yield _refused("TN811", "cache.flush_on_start", "Redis would be flushed at start")
 
 
+def _data_is_kept(config: TradingNodeConfig, _: TradingNodeSettings) -> Iterator[Problem]:
+    if config.streaming is None:
+        yield _refused("TN418", "streaming", "a recorder streams to no catalog")
+
+
+# What holds of a preset for every role.
 GUARANTEES: Mapping[str, tuple[Check, ...]] = {
-    "production": (
-        _environment_is(Environment.LIVE),
-        _clients_are_on("LIVE"),
-        _urls_are("live"),
-        _clients_have_keys,
-        _risk_is_watched,
-        _books_are_reconciled,
-        _books_are_kept,
-    ),
+    "production": (_environment_is(Environment.LIVE), _clients_are_on("LIVE"), _urls_are("live")),
     "testnet": (
         _environment_is(Environment.SANDBOX),
         _clients_are_on("TESTNET", "DEMO"),
         _urls_are("testnet", "other"),
-        _clients_have_keys,
-        _risk_is_watched,
     ),
-    "sandbox": (
-        _environment_is(Environment.SANDBOX),
-        _clients_are_on("LIVE"),
-        _urls_are("live", "other"),
-        _no_venue_executes,
-        _no_client_has_a_key,
-        _risk_is_watched,
-    ),
+    "sandbox": (_environment_is(Environment.SANDBOX), _clients_are_on("LIVE"), _urls_are("live", "other")),
 }
+# What a preset guarantees of a trader beyond that.
+OF_A_TRADER: Mapping[str, tuple[Check, ...]] = {
+    "production": (_clients_have_keys, _risk_is_watched, _books_are_reconciled, _books_are_kept),
+    "testnet": (_clients_have_keys, _risk_is_watched),
+    "sandbox": (_no_venue_executes, _no_client_has_a_key, _risk_is_watched),
+}
+# What holds of a recorder under every preset.
+OF_A_RECORDER: tuple[Check, ...] = (_no_venue_executes, _no_client_has_a_key, _data_is_kept)
 
 
 def broken_guarantees(config: TradingNodeConfig, settings: TradingNodeSettings) -> tuple[Problem, ...]:
-    """Return what the settings' preset guarantees and ``config`` does not keep; nothing where there is no preset."""
-    checks = GUARANTEES[settings.preset] if settings.preset is not None else ()
+    """Return what the settings' preset and role guarantee and ``config`` does not keep; nothing where there is no preset."""
+    if settings.preset is None:
+        return ()
+    mine = OF_A_TRADER[settings.preset] if settings.role == TRADER else OF_A_RECORDER
+    checks = (*GUARANTEES[settings.preset], *mine)
     return tuple(problem for check in checks for problem in check(config, settings))

@@ -8,12 +8,13 @@ from typing import Any, Literal
 
 from pydantic import SecretStr
 
+from config.hiding import found
 from config.problems import Origin, Problem
+from config.redis_url import REDIS_DEFAULTS, REDIS_URL_FORM, redis_parts
 from config.sources import Entry, Source
-from config.variables import FLAGS, KEY_NAMES, variables
+from config.spelling import as_bool
+from config.variables import FLAGS, KEY_NAMES, REDIS_URL_VARIABLE, variables
 
-TRUE = frozenset({"1", "true", "yes", "on", "t", "y"})
-FALSE = frozenset({"0", "false", "no", "off", "f", "n"})
 _ENVIRONMENT_PATHS = {flag.path: tuple(other for other in FLAGS if other.path == flag.path) for flag in FLAGS}
 _KEY_NAMES = {key.name: key for key in KEY_NAMES}
 
@@ -51,12 +52,6 @@ class Layer:
     keys: tuple[Key, ...] = ()
 
 
-def as_bool(text: str) -> bool | None:
-    """Return what ``text`` says, None if it says neither yes nor no."""
-    lower = text.strip().lower()
-    return True if lower in TRUE else False if lower in FALSE else None
-
-
 def _environment(path: str, entries: Mapping[str, Entry], problems: list[Problem]) -> Value | None:
     """Return what one source says of a venue's environment: the variable itself and its flags, which must agree."""
     said: dict[str, Entry] = {}
@@ -74,7 +69,7 @@ def _environment(path: str, entries: Mapping[str, Entry], problems: list[Problem
             case False:
                 denied = entry
             case None:
-                message = f"{flag.name} is '{entry.value}', expected true or false"
+                message = f"{found(flag.name, str(entry.value))}, expected true or false"
                 fix = f"write {flag.name}=true or {flag.name}=false"
                 problems.append(Problem("TN401", flag.name, message, fix, ("true", "false"), entry.origin))
     if len(said) > 1:
@@ -97,15 +92,46 @@ def layer_of(source: Source) -> tuple[Layer, tuple[Problem, ...]]:
     for path in _ENVIRONMENT_PATHS:
         if (said := _environment(path, source.entries, problems)) is not None:
             values[path] = said
+    if (url := source.entries.get(REDIS_URL_VARIABLE)) is not None:
+        problems += _read_redis_url(url, values)
     keys = []
     for name, entry in source.entries.items():
-        if not isinstance(entry.value, SecretStr):
+        if not isinstance(entry.value, SecretStr) or name == REDIS_URL_VARIABLE:
             continue
         if (own := _KEY_NAMES.get(name)) is not None:
             keys.append(Key(own.venue, own.part, own.environment, entry.value, entry.origin, True, own.account_types))
         else:
             keys += _generic_key(table[name].path, values, entry.value, entry.origin)
     return Layer(source.name, _without_keys(values), tuple(keys)), tuple(problems)
+
+
+def _read_redis_url(url: Entry, values: dict[str, Value]) -> list[Problem]:
+    """Put what ``url`` says of the fields of ``redis`` into ``values``; a variable beside it may only add to it.
+
+    What neither says is decided too: the server that a url names must not get the password of a lower layer.
+    """
+    key = url.origin.key
+    said = redis_parts(url.value.get_secret_value() if isinstance(url.value, SecretStr) else url.value)
+    if isinstance(said, str):
+        message = f"{key} {said}"
+        return [Problem("TN401", key, message, f"give {REDIS_URL_FORM}, or REDIS_HOST and its like", origin=url.origin)]
+    problems = []
+    for name, default in REDIS_DEFAULTS.items():
+        path = f"redis.{name}"
+        beside = values.get(path)
+        if beside is None:
+            values[path] = Value(said.get(name, default), url.origin)
+        elif name in said and _plain(beside.value) != _plain(said[name]):
+            other = beside.origin.key
+            message = f"{other} and {key} contradict each other in {url.origin.source}"
+            problems.append(Problem("TN403", other, message, "keep the one that you mean", origin=beside.origin))
+    return problems
+
+
+def _plain(value: Any) -> str:
+    """Return a value for comparison, true and false in one spelling."""
+    text = value.get_secret_value() if isinstance(value, SecretStr) else str(value)
+    return text if (yes := as_bool(text)) is None else str(yes)
 
 
 def layer_of_call(name: str, tree: Mapping[str, Any]) -> Layer:

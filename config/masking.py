@@ -35,7 +35,7 @@ def client_secret(value: SecretStr | None) -> ClientSecret | None:
 def with_plain_keys[C: NautilusConfig](config: C) -> C:
     """Return a client's ``config`` with its key pair as plain ``str``, for a client that encodes it into its messages.
 
-    Binance' WebSocket API does, with msgspec and without the encoding hook, which then refuses a subclass of str.
+    Binance's WebSocket API does, with msgspec and without the encoding hook, which then refuses a subclass of str.
     """
     plain = {name: str(value) for name in ("api_key", "api_secret") if (value := getattr(config, name)) is not None}
     return msgspec.structs.replace(config, **plain)

@@ -6,7 +6,8 @@ its meaning.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, Self, cast
@@ -31,29 +32,38 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
 from config.endpoints import address, classify
 
 if TYPE_CHECKING:
+    from config.layers import Value
     from config.problems import Origin, Problem
     from config.sources import EnvFiles
 
 
 class Setting(NamedTuple):
-    """What ``show``, ``init`` and the reference need to know of a field beyond its type."""
+    """What ``show``, ``init`` and the reference need to know of a field beyond its type.
+
+    ``former`` are names that the variable once had, or that Nautilus gave the thing: they keep working, with a warning.
+    """
 
     variable: str
     tier: Literal["essential", "advanced"] = "advanced"
     accepted: str | None = None
     example: str | None = None
+    former: tuple[str, ...] = ()
 
 
 # Prefix of the error type of rules over several settings; the path of the setting to mend follows it.
 MISFIT = "misfit."
 
 
-def _misfit(path: str, message: str) -> PydanticCustomError:
-    return PydanticCustomError(cast("Any", MISFIT + path), cast("Any", message))
+def _misfit(path: str, message: str, fix: str) -> PydanticCustomError:
+    return PydanticCustomError(cast("Any", MISFIT + path), cast("Any", message), {"fix": fix})
 
 
 def _upper(value: object) -> object:
     return value.strip().upper() if isinstance(value, str) and not isinstance(value, StrEnum) else value
+
+
+def _lower(value: object) -> object:
+    return value.strip().lower() if isinstance(value, str) else value
 
 
 def _split(value: object) -> object:
@@ -80,6 +90,20 @@ def _with_address(url: str) -> str:
     """Refuse a url whose host or port cannot be told, such as ``https://[host`` or port 99999."""
     address(url)
     return url
+
+
+def _proxy(url: SecretStr) -> SecretStr:
+    """Refuse what is no proxy's address; pydantic's own url types would show the password."""
+    if not PROXY.fullmatch(url.get_secret_value()):
+        raise PydanticCustomError("proxy_url", "expected a proxy url")
+    return url
+
+
+def _balance(text: str) -> str:
+    """Refuse an amount that Nautilus' money cannot hold."""
+    if float(text.partition(" ")[0]) > BALANCE_MAX:
+        raise PydanticCustomError("balance", "expected a smaller amount")
+    return text
 
 
 def _bybit_environment(value: object) -> object:
@@ -136,8 +160,13 @@ WsUrl = Annotated[
     ),
     AfterValidator(_with_address),
 ]
+PROXY = re.compile(r"(?:https?|socks5h?)://(?:[^\s/@]+@)?(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?/?")
+PROXY_FORM = "http://, https:// or socks5:// and USER:PASSWORD@HOST:PORT, user and password where it wants them"
+# Nautilus' money ends at 1.7e13 with 16 decimals.
+BALANCE_MAX = 1e12
 HTTP_FORM = "an http:// or https:// url without user, password and query"
 WS_FORM = "a ws:// or wss:// url without user, password and query"
+ProxyUrl = Annotated[SecretStr, AfterValidator(_proxy)]
 # Binance allows 36 characters for a client order id. Nautilus writes O-YYYYMMDD-HHMMSS-<trader tag>-<strategy tag>-<count>:
 # 18 fixed and one more hyphen, which leaves 11 for both tags and 5 digits for the count of orders.
 TAGS_LENGTH_MAX = 11
@@ -161,7 +190,9 @@ def _without_inputs(error: ValidationError) -> ValidationError:
     """Return the same error with every input replaced: a message or ``errors()`` must not repeat a secret."""
     details = [
         InitErrorDetails(
-            type=PydanticCustomError(cast("Any", item["type"]), cast("Any", item["msg"])),
+            type=PydanticCustomError(
+                cast("Any", item["type"]), cast("Any", "{msg}"), {**item.get("ctx", {}), "msg": item["msg"]}
+            ),
             loc=item["loc"],
             input="***",
         )
@@ -190,6 +221,25 @@ class _Section(_HidesInputs):
     """A frozen part of the settings; unknown names are refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, regex_engine="python-re")
+
+    @classmethod
+    def from_env(cls, env_file: EnvFiles = ..., environ: Mapping[str, str] | None = None) -> Self:
+        """Read this section alone: nothing else is looked at, so nothing else can be wrong.
+
+        Parameters
+        ----------
+        env_file, environ
+            As for :meth:`TradingNodeSettings.from_env`.
+
+        Raises
+        ------
+        ConfigError
+            With every problem of this section at once.
+
+        """
+        from config.loading import load_section
+
+        return load_section(cls, env_file=env_file, environ=environ)
 
 
 class RedisConfig(_Section):
@@ -237,8 +287,8 @@ class LoggingSettings(_Section):
     ] = Field(None, description="Fixed name of the log file; unset, Nautilus names it after trader, date and instance.")
     log_format: Annotated[
         Literal["text", "json"],
-        BeforeValidator(lambda value: value.strip().lower() if isinstance(value, str) else value),
-        Setting("NAUTILUS_LOG_FORMAT"),
+        BeforeValidator(_lower),
+        Setting("NAUTILUS_LOG_FORMAT", former=("NAUTILUS_LOG_FILE_FORMAT",)),
     ] = Field("text", description="Format of the log file; Nautilus has no JSON on stdout.")
     log_component_levels: Annotated[
         dict[Annotated[str, StringConstraints(min_length=1)], LogLevel],
@@ -295,7 +345,7 @@ class ExchangeCredentials(_Section):
     environment: VenueEnvironment = Field("LIVE", description="Which environment of the exchange the keys are for.")
     instrument_ids: InstrumentIds = Field((), description="Instruments to load; empty loads all.")
     base_url_http: HttpUrl | None = Field(None, description="REST root instead of the exchange's own.")
-    proxy_url: SecretStr | None = Field(None, description="Proxy for HTTP and WebSocket; it may hold a password.")
+    proxy_url: ProxyUrl | None = Field(None, description="Proxy for HTTP and WebSocket; it may hold a password.")
     leverages: Leverages = Field(default_factory=dict, description="Initial leverage by symbol, derivatives only.")
 
     if TYPE_CHECKING:
@@ -335,22 +385,30 @@ class ExchangeCredentials(_Section):
         rest = {name: value for name, value in values.items() if name not in {"testnet", "demo"}}
         said = {name.upper() for name in ("testnet", "demo") if values.get(name) is True}
         if any(not isinstance(values.get(name, False), bool) for name in ("testnet", "demo")):
-            raise _misfit("environment", "testnet and demo are True or False")
+            raise _misfit("environment", "testnet and demo are True or False", "give True or False")
         if "environment" in rest:
             said.add(str(_upper(rest["environment"])))
         elif not said:
             said = {"LIVE"}
         if len(said) > 1:
-            raise _misfit("environment", "testnet, demo and environment contradict each other")
+            raise _misfit(
+                "environment", "testnet, demo and environment contradict each other", "keep the one that you mean"
+            )
         return {**rest, "environment": said.pop()}
 
     @model_validator(mode="after")
     def _pair_and_urls(self) -> Self:
         if (self.api_key is None) != (self.api_secret is None):
-            raise _misfit("api_secret", "api_key and api_secret come as a pair; one of them is missing")
+            raise _misfit(
+                "api_secret", "api_key and api_secret come as a pair; one of them is missing", "give both, or neither"
+            )
         for name, url in self.base_urls.items():
             if url.startswith(("http://", "ws://")) and classify(url) != "other":
-                raise _misfit(name, f"{name} would send keys to the exchange unencrypted")
+                raise _misfit(
+                    name,
+                    f"{name} would send keys to the exchange unencrypted",
+                    f"begin it with {url.partition('://')[0]}s://, or remove it",
+                )
         return self
 
 
@@ -362,12 +420,26 @@ def _inherited(name: str) -> Any:
 class BinanceCredentials(ExchangeCredentials):
     """Binance: one account type of one environment."""
 
-    api_key: Annotated[SecretStr | None, Setting("BINANCE_API_KEY", "essential", "an API key", "")] = _inherited(
-        "api_key"
-    )
-    api_secret: Annotated[SecretStr | None, Setting("BINANCE_API_SECRET", "essential", "an API secret", "")] = (
-        _inherited("api_secret")
-    )
+    api_key: Annotated[
+        SecretStr | None,
+        Setting(
+            "BINANCE_API_KEY",
+            "essential",
+            "an API key",
+            "",
+            former=("BINANCE_ED25519_API_KEY", "BINANCE_FUTURES_API_KEY"),
+        ),
+    ] = _inherited("api_key")
+    api_secret: Annotated[
+        SecretStr | None,
+        Setting(
+            "BINANCE_API_SECRET",
+            "essential",
+            "an API secret",
+            "",
+            former=("BINANCE_ED25519_API_SECRET", "BINANCE_FUTURES_API_SECRET"),
+        ),
+    ] = _inherited("api_secret")
     environment: Annotated[
         VenueEnvironment, BeforeValidator(_upper), Setting("BINANCE_ENVIRONMENT", "essential", example="TESTNET")
     ] = _inherited("environment")
@@ -399,7 +471,13 @@ class BinanceCredentials(ExchangeCredentials):
         WsUrl | None, Setting("BINANCE_BASE_URL_WS_STREAM", accepted=WS_FORM, example="wss://gateway.example:8443")
     ] = Field(None, description="Root of the futures' private stream.")
     proxy_url: Annotated[
-        SecretStr | None, Setting("BINANCE_PROXY_URL", accepted="a proxy url", example="http://proxy.example:3128")
+        ProxyUrl | None,
+        Setting(
+            "BINANCE_PROXY_URL",
+            accepted=PROXY_FORM,
+            example="http://proxy.example:3128",
+            former=("BINANCE_HTTP_PROXY_URL", "BINANCE_WS_PROXY_URL"),
+        ),
     ] = _inherited("proxy_url")
     leverages: Annotated[
         Leverages,
@@ -414,10 +492,16 @@ class BinanceCredentials(ExchangeCredentials):
     @model_validator(mode="after")
     def _fits_the_exchange(self) -> Self:
         if self.us and (self.account_type != "SPOT" or self.environment != "LIVE"):
-            raise _misfit("us", "Binance.US has live SPOT only: set BINANCE_ACCOUNT_TYPE=SPOT and no testnet")
+            raise _misfit(
+                "us",
+                "us is true, but Binance.US has live SPOT only",
+                "set BINANCE_ACCOUNT_TYPE=SPOT and no testnet, or remove BINANCE_US",
+            )
         if self.account_type == "SPOT" and (self.leverages or self.margin_types or self.base_url_ws_stream):
             raise _misfit(
-                "account_type", "leverages, margin types and the private stream url are for futures, not SPOT"
+                "account_type",
+                "account_type is SPOT; leverages, margin types and the private stream url are for futures",
+                "remove BINANCE_LEVERAGES, BINANCE_MARGIN_TYPES and BINANCE_BASE_URL_WS_STREAM, or trade futures",
             )
         return self
 
@@ -468,7 +552,13 @@ class BybitCredentials(ExchangeCredentials):
         Setting("BYBIT_BASE_URL_WS_TRADE", accepted=WS_FORM, example="wss://gateway.example:8443/v5/trade"),
     ] = Field(None, description="The stream on which orders are sent.")
     proxy_url: Annotated[
-        SecretStr | None, Setting("BYBIT_PROXY_URL", accepted="a proxy url", example="http://proxy.example:3128")
+        ProxyUrl | None,
+        Setting(
+            "BYBIT_PROXY_URL",
+            accepted=PROXY_FORM,
+            example="http://proxy.example:3128",
+            former=("BYBIT_HTTP_PROXY_URL", "BYBIT_WS_PROXY_URL"),
+        ),
     ] = _inherited("proxy_url")
     leverages: Annotated[
         Leverages,
@@ -484,10 +574,14 @@ class BybitCredentials(ExchangeCredentials):
     def _spot_stands_alone(self) -> Self:
         if "SPOT" in self.product_types and len(set(self.product_types)) > 1:
             raise _misfit(
-                "product_types", "SPOT cannot stand beside another product type: one account, one kind of margin"
+                "product_types",
+                "product_types has SPOT beside another one: one account, one kind of margin",
+                "run SPOT in a node of its own, with a trader id of its own",
             )
         if self.product_types == ("SPOT",) and self.leverages:
-            raise _misfit("product_types", "leverages are for derivatives, not SPOT")
+            raise _misfit(
+                "product_types", "product_types is SPOT; leverages are for derivatives", "remove BYBIT_LEVERAGES"
+            )
         return self
 
 
@@ -528,9 +622,15 @@ class TradingNodeSettings(_HidesInputs, BaseSettings):
     environment: Annotated[
         ConfigEnvironment, BeforeValidator(_upper), Setting("NAUTILUS_ENVIRONMENT", "essential", example="LIVE")
     ] = Field(ConfigEnvironment.SANDBOX, description="Nautilus environment; production wants LIVE said out loud.")
-    execution: Annotated[Literal["VENUE", "SIMULATED"], BeforeValidator(_upper), Setting("NAUTILUS_EXECUTION")] = Field(
-        "VENUE", description="Who executes orders: the venue, or Nautilus' sandbox client on live data."
+    role: Annotated[Literal["trader", "recorder"], BeforeValidator(_lower), Setting("NAUTILUS_ROLE", "essential")] = (
+        Field(
+            "trader",
+            description="What the process is for: `recorder` writes market data to the catalog, without any key.",
+        )
     )
+    execution: Annotated[
+        Literal["VENUE", "SIMULATED", "NONE"], BeforeValidator(_upper), Setting("NAUTILUS_EXECUTION")
+    ] = Field("VENUE", description="Who executes orders: the venue, Nautilus' sandbox client on live data, or nobody.")
     venues: Annotated[
         tuple[VenueName, ...] | None,
         BeforeValidator(_split_upper),
@@ -558,7 +658,9 @@ class TradingNodeSettings(_HidesInputs, BaseSettings):
     sandbox_starting_balances: Annotated[
         tuple[
             Annotated[
-                str, StringConstraints(strip_whitespace=True, pattern=r"^[0-9][0-9_]*(?:\.[0-9]+)? [A-Z0-9]{2,12}$")
+                str,
+                StringConstraints(strip_whitespace=True, pattern=r"^[0-9][0-9_]*(?:\.[0-9]+)? [A-Z0-9]{2,12}$"),
+                AfterValidator(_balance),
             ],
             ...,
         ],
@@ -619,18 +721,19 @@ class TradingNodeSettings(_HidesInputs, BaseSettings):
         le=600,
         description="Seconds within which a stop is complete; Nautilus' own timeouts derive from it.",
     )
-    connection_timeout: Annotated[Seconds, Setting("NAUTILUS_CONNECTION_TIMEOUT")] = Field(
-        30.0, ge=1, le=600, description="Seconds for all clients to connect."
-    )
-    reconciliation_timeout: Annotated[Seconds, Setting("NAUTILUS_RECONCILIATION_TIMEOUT")] = Field(
-        30.0, ge=1, le=600, description="Seconds for reconciliation with the venues."
-    )
+    connection_timeout: Annotated[
+        Seconds, Setting("NAUTILUS_CONNECTION_TIMEOUT", former=("NAUTILUS_TIMEOUT_CONNECTION",))
+    ] = Field(30.0, ge=1, le=600, description="Seconds for all clients to connect.")
+    reconciliation_timeout: Annotated[
+        Seconds, Setting("NAUTILUS_RECONCILIATION_TIMEOUT", former=("NAUTILUS_TIMEOUT_RECONCILIATION",))
+    ] = Field(30.0, ge=1, le=600, description="Seconds for reconciliation with the venues.")
     ready_timeout: Annotated[Seconds | None, Setting("NAUTILUS_READY_TIMEOUT", example="90")] = Field(
         None, ge=1, le=1800, description="Seconds from start to ready; by default the two before and 10 more."
     )
 
     _origins: Mapping[str, Origin] = PrivateAttr(default_factory=dict)
-    _warnings: tuple[Problem, ...] = PrivateAttr(default=())
+    _overridden: Mapping[str, Sequence[Value]] = PrivateAttr(default_factory=dict)
+    _told: tuple[Problem, ...] = PrivateAttr(default=())
     _preset: str | None = PrivateAttr(default=None)
     # Settings that are refused anyway: guards judge each venue that was meant, also one whose key was the wrong one.
     _judged: tuple[VenueName, ...] | None = PrivateAttr(default=None)
@@ -642,6 +745,13 @@ class TradingNodeSettings(_HidesInputs, BaseSettings):
         """Take the arguments of the constructor, and none of pydantic-settings' own sources."""
         return (init_settings,)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _of_its_role(cls, values: Any) -> Any:
+        """Leave nothing to execute to a recorder, whoever asks for it."""
+        recorder = isinstance(values, Mapping) and _lower(values.get("role")) == "recorder"
+        return {**values, "execution": "NONE"} if recorder else values
+
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
         for name in VENUE_FIELDS:
@@ -651,11 +761,21 @@ class TradingNodeSettings(_HidesInputs, BaseSettings):
             ]
             if foreign:
                 raise _misfit(
-                    f"{name}.instrument_ids", f"{name}.instrument_ids must end in .{name.upper()}: {', '.join(foreign)}"
+                    f"{name}.instrument_ids",
+                    f"{name}.instrument_ids must end in .{name.upper()}: {', '.join(foreign)}",
+                    "put each instrument into the variable of its own venue",
+                )
+        for name in ("max_notional_per_order", "external_order_claims"):
+            foreign = [text for text in getattr(self, name) if text.rpartition(".")[2].lower() not in VENUE_FIELDS]
+            if foreign:
+                raise _misfit(
+                    name,
+                    f"{name} names instruments of no venue that can be traded here: {', '.join(foreign)}",
+                    f"write them as SYMBOL.{' or SYMBOL.'.join(venue.upper() for venue in VENUE_FIELDS)}",
                 )
         if self.redis is None and (self.load_state or self.save_state):
             path = "load_state" if self.load_state else "save_state"
-            raise _misfit(path, f"{path} needs Redis: set REDIS_HOST")
+            raise _misfit(path, f"{path} is true, which needs Redis", "set REDIS_HOST, or leave it out")
         if (
             self.execution == "VENUE"
             and (binance := self.binance) is not None
@@ -664,7 +784,9 @@ class TradingNodeSettings(_HidesInputs, BaseSettings):
             and binance.environment != "LIVE"
         ):
             raise _misfit(
-                "binance.account_type", f"Nautilus has no COIN_FUTURES execution on Binance's {binance.environment}"
+                "binance.account_type",
+                f"binance.account_type is COIN_FUTURES, which Nautilus cannot execute on {binance.environment}",
+                "take USDT_FUTURES or SPOT there, or preset sandbox, which executes nothing at the venue",
             )
         return self
 
@@ -676,7 +798,17 @@ class TradingNodeSettings(_HidesInputs, BaseSettings):
     @property
     def warnings(self) -> tuple[Problem, ...]:
         """What is allowed but suspicious; counts under ``--strict``."""
-        return self._warnings
+        return tuple(problem for problem in self._told if problem.is_warning)
+
+    @property
+    def overridden(self) -> Mapping[str, Sequence[Value]]:
+        """What each value that was said overrode, highest layer first, by dotted path."""
+        return self._overridden
+
+    @property
+    def notes(self) -> tuple[Problem, ...]:
+        """What is worth knowing and asks for nothing."""
+        return tuple(problem for problem in self._told if not problem.is_warning)
 
     @property
     def preset(self) -> str | None:
@@ -698,8 +830,9 @@ class TradingNodeSettings(_HidesInputs, BaseSettings):
 
     @property
     def state_directory(self) -> Path:
-        """Folder of the files of a run."""
-        return self.state_dir or Path("~/.local/state/tradingnode").expanduser() / self.trader_id
+        """Folder of the files of a run; a recorder's stand beside its trader's."""
+        root = self.state_dir or Path("~/.local/state/tradingnode").expanduser() / self.trader_id
+        return root / self.role if self.role == "recorder" else root
 
     @property
     def log_directory(self) -> Path:
@@ -732,11 +865,9 @@ class TradingNodeSettings(_HidesInputs, BaseSettings):
         section = getattr(self, venue.lower())
         if section is None:
             return VENUE_FIELDS[venue.lower()]()
-        # Simulated execution has no use for a key, so none leaves the settings.
+        # Only execution by the venue has a use for a key; otherwise none leaves the settings.
         keyless = {"api_key": None, "api_secret": None}
-        return cast(
-            "ExchangeCredentials", section.model_copy(update=keyless) if self.execution == "SIMULATED" else section
-        )
+        return cast("ExchangeCredentials", section if self.execution == "VENUE" else section.model_copy(update=keyless))
 
     @classmethod
     def from_env(
@@ -764,12 +895,14 @@ class TradingNodeSettings(_HidesInputs, BaseSettings):
         Raises
         ------
         ConfigError
-            With every problem at once.
+            With every problem at once. Warnings go to the logger ``config``.
 
         """
-        from config.loading import load
+        from config.loading import load, log_warnings
 
-        return load(cls, env_file=env_file, environ=environ, preset=preset, values=values)
+        settings = load(cls, env_file=env_file, environ=environ, preset=preset, values=values)
+        log_warnings(settings)
+        return settings
 
 
 VENUE_FIELDS: Mapping[str, Callable[[], ExchangeCredentials]] = {

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from config.credentials import GENERIC, own_names
 from config.endpoints import address, classify
 from config.problems import Origin, Problem
-from config.variables import variables_by_path
+from config.roles import RECORDER, TRADER
+from config.variables import path_of, variables_by_path
 
 if TYPE_CHECKING:
     from config.models import ExchangeCredentials, TradingNodeSettings
@@ -17,17 +18,19 @@ if TYPE_CHECKING:
 type Guard = Callable[["TradingNodeSettings"], Iterator[Problem]]
 
 
-def _key(settings: TradingNodeSettings, path: str) -> str:
+def spelled(settings: TradingNodeSettings, path: str) -> str:
     """Return the setting as its source spells it."""
     origin = settings.origins.get(path)
     return variables_by_path()[path].name if origin is None or origin.source.startswith("preset") else origin.key
 
 
-def _at(settings: TradingNodeSettings, path: str) -> Origin | None:
+def place(settings: TradingNodeSettings, path: str) -> Origin | None:
+    """Return where the setting stands, if somebody said it."""
     return settings.origins.get(path)
 
 
-def _venues(settings: TradingNodeSettings) -> Iterator[tuple[str, ExchangeCredentials]]:
+def venues_of(settings: TradingNodeSettings) -> Iterator[tuple[str, ExchangeCredentials]]:
+    """Yield the active venues with what applies to each."""
     for venue in settings.active_venues:
         yield venue.lower(), settings.credentials(venue)
 
@@ -45,24 +48,25 @@ def said(settings: TradingNodeSettings, path: str) -> bool:
 def environment_is_live(settings: TradingNodeSettings) -> Iterator[Problem]:
     """LIVE was said out loud."""
     if settings.environment != "LIVE" or not said(settings, "environment"):
-        key = _key(settings, "environment")
+        key = spelled(settings, "environment")
         found = f"{key} is {settings.environment}" if said(settings, "environment") else f"{key} is not set"
         message = f"{found}; production trades real money only when it is LIVE"
-        yield Problem("TN801", key, message, "set NAUTILUS_ENVIRONMENT=LIVE", ("LIVE",), _at(settings, "environment"))
+        yield Problem("TN801", key, message, "set NAUTILUS_ENVIRONMENT=LIVE", ("LIVE",), place(settings, "environment"))
 
 
 def environment_is_sandbox(settings: TradingNodeSettings) -> Iterator[Problem]:
     """LIVE was not said."""
     if settings.environment != "SANDBOX":
-        key = _key(settings, "environment")
-        message = f"{key} is LIVE, which contradicts this preset"
+        key = spelled(settings, "environment")
+        message = f"{key} is LIVE, which contradicts preset {settings.preset}"
         fix = f"remove {key}, or run with preset production"
-        yield Problem("TN801", key, message, fix, ("SANDBOX",), _at(settings, "environment"))
+        yield Problem("TN801", key, message, fix, ("SANDBOX",), place(settings, "environment"))
 
 
 def venues_are_named(settings: TradingNodeSettings) -> Iterator[Problem]:
     """Venues were named, so that a stray key cannot switch one on."""
-    if settings.venues is None:
+    origin = place(settings, "venues")
+    if settings.venues is None or (origin is not None and path_of(origin.key) != "venues"):
         message = "NAUTILUS_VENUES is not set; production trades only on venues that are named"
         fix = "set NAUTILUS_VENUES to the venues to trade on, such as BINANCE or BINANCE,BYBIT"
         yield Problem("TN802", "NAUTILUS_VENUES", message, fix, ("BINANCE", "BYBIT"))
@@ -77,20 +81,19 @@ def some_venue_is_on(settings: TradingNodeSettings) -> Iterator[Problem]:
 
 
 def _venue_environments(settings: TradingNodeSettings, allowed: tuple[str, ...], preset: str) -> Iterator[Problem]:
-    for name, section in _venues(settings):
+    for name, section in venues_of(settings):
         if section.environment in allowed:
             continue
         path = f"{name}.environment"
-        origin = _at(settings, path)
+        origin = place(settings, path)
         if section.has_key and not said(settings, path):
             key, _ = GENERIC[name]
             message = f"{name.upper()} has a key that is not said to be for {' or '.join(allowed)}, so it counts as a LIVE key"
-            fix = (
-                f"say whose it is: {name}.environment, or the names {' and '.join(own_names(name, allowed[0], 'SPOT'))}"
-            )
+            account_type = str(getattr(section, "account_type", ""))
+            fix = f"say whose it is: {name}.environment, or the names {' and '.join(own_names(name, allowed[0], account_type))}"
             yield Problem("TN503", key, message, fix, allowed, origin)
             continue
-        key = _key(settings, path)
+        key = spelled(settings, path)
         message = f"{key} puts {name.upper()} on {section.environment}; {preset} is {' or '.join(allowed)} only"
         fix = f"remove {key}, or leave {name.upper()} out with NAUTILUS_VENUES"
         yield Problem("TN803" if allowed == ("LIVE",) else "TN808", key, message, fix, allowed, origin)
@@ -116,7 +119,7 @@ def venues_have_keys(settings: TradingNodeSettings) -> Iterator[Problem]:
 
     Simulated execution takes none, and is refused by itself.
     """
-    for name, section in _venues(settings):
+    for name, section in venues_of(settings):
         if not section.has_key and settings.execution == "VENUE":
             key, secret = own_names(name, section.environment, str(getattr(section, "account_type", "")))
             message = f"{name.upper()} has no key for {section.environment}"
@@ -129,7 +132,9 @@ def some_key_is_set(settings: TradingNodeSettings) -> Iterator[Problem]:
     """Keys are set: what a testnet without any venue lacks above all."""
     if not settings.active_venues:
         message = "no venue is on: no testnet or demo key is set"
-        fix = "set BINANCE_FUTURES_TESTNET_API_KEY and its _SECRET, or BYBIT_TESTNET_API_KEY and its _SECRET"
+        fix = " or ".join(
+            f"set {key} and {secret}" for key, secret in (own_names(name, "TESTNET", "") for name in GENERIC)
+        )
         yield Problem("TN504", "BINANCE_FUTURES_TESTNET_API_KEY", message, fix)
 
 
@@ -144,24 +149,24 @@ def redis_is_named(settings: TradingNodeSettings) -> Iterator[Problem]:
 def venue_executes(settings: TradingNodeSettings) -> Iterator[Problem]:
     """Orders go to the venue."""
     if settings.execution != "VENUE":
-        key = _key(settings, "execution")
-        message = f"{key} is SIMULATED; this preset sends its orders to the venue"
+        key = spelled(settings, "execution")
+        message = f"{key} is {settings.execution}; preset {settings.preset} sends its orders to the venue"
         yield Problem(
-            "TN812", key, message, f"remove {key}, or run with preset sandbox", ("VENUE",), _at(settings, "execution")
+            "TN812", key, message, f"remove {key}, or run with preset sandbox", ("VENUE",), place(settings, "execution")
         )
 
 
 def execution_is_simulated(settings: TradingNodeSettings) -> Iterator[Problem]:
     """No order leaves the node."""
     if settings.execution != "SIMULATED":
-        key = _key(settings, "execution")
-        message = f"{key} is VENUE; sandbox never sends an order to a venue"
+        key = spelled(settings, "execution")
+        message = f"{key} is {settings.execution}; sandbox never sends an order to a venue"
         fix = f"set {key}=SIMULATED, or leave it out"
-        yield Problem("TN812", key, message, fix, ("SIMULATED",), _at(settings, "execution"))
+        yield Problem("TN812", key, message, fix, ("SIMULATED",), place(settings, "execution"))
 
 
 def _base_urls(settings: TradingNodeSettings) -> Iterator[tuple[str, str, str]]:
-    for name, section in _venues(settings):
+    for name, section in venues_of(settings):
         for field_name, url in section.base_urls.items():
             yield f"{name}.{field_name}", url, classify(url)
 
@@ -170,17 +175,24 @@ def urls_are_not_live(settings: TradingNodeSettings) -> Iterator[Problem]:
     """No base url leads a testnet client to a live host."""
     for path, url, kind in _base_urls(settings):
         if kind == "live":
-            key = _key(settings, path)
-            yield Problem("TN805", key, f"{key} is {url}, a live host", f"remove {key}", (), _at(settings, path))
+            key = spelled(settings, path)
+            yield Problem(
+                "TN805", key, f"{key} is at {address(url)}, a live host", f"remove {key}", (), place(settings, path)
+            )
 
 
 def urls_are_not_testnet(settings: TradingNodeSettings) -> Iterator[Problem]:
     """No base url leads a live client to a test host."""
     for path, url, kind in _base_urls(settings):
         if kind == "testnet":
-            key = _key(settings, path)
+            key = spelled(settings, path)
             yield Problem(
-                "TN806", key, f"{key} is {url}, a testnet or demo host", f"remove {key}", (), _at(settings, path)
+                "TN806",
+                key,
+                f"{key} is at {address(url)}, a testnet or demo host",
+                f"remove {key}",
+                (),
+                place(settings, path),
             )
 
 
@@ -188,104 +200,106 @@ def other_urls_are_trusted(settings: TradingNodeSettings) -> Iterator[Problem]:
     """Hosts that are not the exchange's own were named as trusted."""
     for path, url, kind in _base_urls(settings):
         if kind == "other" and address(url) not in settings.trusted_endpoints:
-            key = _key(settings, path)
-            message = f"{key} is {url}, which is not the exchange's own host"
+            key = spelled(settings, path)
+            message = f"{key} is at {address(url)}, which is not the exchange's own host"
             fix = f"remove {key}; or, if that host is yours, add {address(url)} to NAUTILUS_TRUSTED_ENDPOINTS"
-            yield Problem("TN807", key, message, fix, (), _at(settings, path))
+            yield Problem("TN807", key, message, fix, (), place(settings, path))
 
 
 def checks_begin_late_enough(settings: TradingNodeSettings) -> Iterator[Problem]:
     """Nautilus' documentation asks for 10 s between start and the periodic checks."""
     if settings.reconciliation_startup_delay_secs < 10:
-        key = _key(settings, "reconciliation_startup_delay_secs")
+        key = spelled(settings, "reconciliation_startup_delay_secs")
         found = settings.reconciliation_startup_delay_secs
         message = f"{key} is {found:g}, expected a number from 10 to 60 in production"
-        origin = _at(settings, "reconciliation_startup_delay_secs")
+        origin = place(settings, "reconciliation_startup_delay_secs")
         yield Problem("TN406", key, message, "give 10 or more, or leave it out", (), origin)
+
+
+def data_is_kept(settings: TradingNodeSettings) -> Iterator[Problem]:
+    """There is a catalog to record to."""
+    if settings.streaming is None:
+        message = "NAUTILUS_CATALOG_PATH is not set; a recorder writes market data to the catalog"
+        fix = "set NAUTILUS_CATALOG_PATH to a directory"
+        yield Problem("TN418", "NAUTILUS_CATALOG_PATH", message, fix)
+
+
+def instruments_are_named(settings: TradingNodeSettings) -> Iterator[Problem]:
+    """There is something to record: Nautilus streams what somebody subscribed to."""
+    for name, section in venues_of(settings):
+        if not section.instrument_ids:
+            key = spelled(settings, f"{name}.instrument_ids")
+            message = f"{key} is not set; a recorder writes the instruments that are named"
+            example = variables_by_path()[f"{name}.instrument_ids"].example
+            fix = f"set {key}, for example {key}={example}; or leave {name.upper()} out with NAUTILUS_VENUES"
+            yield Problem("TN418", key, message, fix)
 
 
 @dataclass(frozen=True, slots=True)
 class Preset:
-    """A layer of plain values by dotted path, and the guards that hold whatever the other layers say."""
+    """A layer of plain values by dotted path, and by role the guards that hold whatever the other layers say."""
 
     values: Mapping[str, Any]
-    guards: tuple[Guard, ...]
+    guards: Mapping[str, tuple[Guard, ...]]
 
 
 PRESETS: Mapping[str, Preset] = {
     "production": Preset(
         {},
-        (
-            environment_is_live,
-            venues_are_named,
-            venues_are_live,
-            venues_have_keys,
-            redis_is_named,
-            venue_executes,
-            urls_are_not_testnet,
-            other_urls_are_trusted,
-            checks_begin_late_enough,
-        ),
+        {
+            TRADER: (
+                environment_is_live,
+                venues_are_named,
+                venues_are_live,
+                venues_have_keys,
+                redis_is_named,
+                venue_executes,
+                urls_are_not_testnet,
+                other_urls_are_trusted,
+                checks_begin_late_enough,
+            ),
+            RECORDER: (
+                environment_is_live,
+                venues_are_named,
+                venues_are_live,
+                urls_are_not_testnet,
+                other_urls_are_trusted,
+            ),
+        },
     ),
     "testnet": Preset(
         {"environment": "SANDBOX", "binance.environment": "TESTNET", "bybit.environment": "TESTNET"},
-        (
-            environment_is_sandbox,
-            some_key_is_set,
-            venues_are_testnets,
-            venues_have_keys,
-            venue_executes,
-            urls_are_not_live,
-        ),
+        {
+            TRADER: (
+                environment_is_sandbox,
+                some_key_is_set,
+                venues_are_testnets,
+                venues_have_keys,
+                venue_executes,
+                urls_are_not_live,
+            ),
+            RECORDER: (environment_is_sandbox, some_venue_is_on, venues_are_testnets, urls_are_not_live),
+        },
     ),
     "sandbox": Preset(
         {"environment": "SANDBOX", "execution": "SIMULATED"},
-        (
-            environment_is_sandbox,
-            some_venue_is_on,
-            venue_data_is_live,
-            execution_is_simulated,
-            urls_are_not_testnet,
-        ),
+        {
+            TRADER: (
+                environment_is_sandbox,
+                some_venue_is_on,
+                venue_data_is_live,
+                execution_is_simulated,
+                urls_are_not_testnet,
+            ),
+            RECORDER: (environment_is_sandbox, some_venue_is_on, venue_data_is_live, urls_are_not_testnet),
+        },
     ),
 }
+# What a role needs under every preset, and without one.
+ROLES: Mapping[str, tuple[Guard, ...]] = {TRADER: (), RECORDER: (data_is_kept, instruments_are_named)}
 
 
 def guard(settings: TradingNodeSettings, preset: str | None) -> tuple[Problem, ...]:
-    """Return what keeps ``settings`` from running under ``preset``; nothing is guarded without one."""
-    guards = PRESETS[preset].guards if preset is not None else ()
-    return tuple(problem for rule in guards for problem in rule(settings))
-
-
-def risky(settings: TradingNodeSettings) -> tuple[Problem, ...]:
-    """Return the warnings: what is allowed, but bites."""
-    return tuple(
-        problem for rule in (_lookback_orphans, _live_without_saying, _state_is_lost) for problem in rule(settings)
-    )
-
-
-def _lookback_orphans(settings: TradingNodeSettings) -> Iterator[Problem]:
-    if settings.reconciliation_lookback_mins is not None:
-        path = "reconciliation_lookback_mins"
-        key = _key(settings, path)
-        found = settings.reconciliation_lookback_mins
-        message = f"{key} is {found}: orders older than that stay open in the books after a restart"
-        yield Problem(
-            "TN301", key, message, f"remove {key}: all that the venue keeps is then reconciled", (), _at(settings, path)
-        )
-
-
-def _live_without_saying(settings: TradingNodeSettings) -> Iterator[Problem]:
-    if settings.environment == "LIVE" or settings.execution == "SIMULATED":
-        return
-    for name, section in _venues(settings):
-        if section.environment == "LIVE" and section.has_key:
-            message = f"orders go to {name.upper()} with a live key, though NAUTILUS_ENVIRONMENT is not LIVE"
-            fix = "set NAUTILUS_ENVIRONMENT=LIVE and preset production, or use preset testnet or sandbox"
-            yield Problem("TN302", "NAUTILUS_ENVIRONMENT", message, fix, ("LIVE",), _at(settings, "environment"))
-
-
-def _state_is_lost(settings: TradingNodeSettings) -> Iterator[Problem]:
-    if settings.redis is None and settings.execution == "VENUE" and settings.active_venues:
-        message = "no Redis is set: orders, positions and strategies' state are lost at every stop"
-        yield Problem("TN303", "REDIS_HOST", message, "set REDIS_HOST")
+    """Return what keeps ``settings`` from running in their role under ``preset``."""
+    guards = PRESETS[preset].guards[settings.role] if preset is not None else ()
+    return tuple(problem for rule in (*guards, *ROLES[settings.role]) for problem in rule(settings))

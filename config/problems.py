@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any
 
@@ -36,19 +36,38 @@ GRAVITY = (
     ExitCode.NODE_FAILED,
     ExitCode.INTERNAL,
     ExitCode.WARNINGS,
+    ExitCode.OK,
 )
+SEVERITIES = {ExitCode.OK: "note", ExitCode.WARNINGS: "warning"}
+
+
+# The source of a state directory that nobody named: it follows from XDG_STATE_HOME or HOME.
+STATE_HOME = "user's state directory"
 
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where a value stands: the name of its source, its spelling there and, for files, the line (from 1)."""
+    """Where a value stands: the name of its source, its spelling there and, for files, line and column (from 1).
+
+    The column is that of the name's first character.
+    """
 
     source: str
     key: str
     line: int | None = None
+    column: int | None = field(default=None, compare=False)
 
     def __str__(self) -> str:
         return self.source if self.line is None else f"{self.source} line {self.line}"
+
+    @property
+    def file(self) -> str | None:
+        """The file, where the source is one with lines."""
+        return None if self.line is None else self.source
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the origin as JSON primitives."""
+        return {"source": self.source, "key": self.key, "file": self.file, "line": self.line, "column": self.column}
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +77,8 @@ class Problem:
     Parameters
     ----------
     code : str
-        Short stable code, ``TN`` and three digits; the first digit is the exit code (``TN5xx`` is 5), ``TN3xx`` are warnings.
+        Short stable code, ``TN`` and three digits; the first digit is the exit code (``TN5xx`` is 5): ``TN3xx`` are warnings,
+        ``TN0xx`` notes. :mod:`config.kinds` tells what each means.
     key : str
         The setting as its source spells it, such as ``REDIS_PORT``.
     message : str
@@ -66,7 +86,7 @@ class Problem:
     accepted : tuple of str
         What is accepted; empty where that is no list.
     fix : str
-        What to do about it.
+        What to do about it; empty for a note that asks for nothing.
     origin : Origin, optional
         Where the value stands.
     overrides : Origin, optional
@@ -92,25 +112,36 @@ class Problem:
         """Whether this counts only under ``--strict``."""
         return self.exit_code is ExitCode.WARNINGS
 
+    @property
+    def is_error(self) -> bool:
+        """Whether nothing runs with it."""
+        return not self.is_warning and self.exit_code is not ExitCode.OK
+
+    @property
+    def severity(self) -> str:
+        """One of error, warning, note."""
+        return SEVERITIES.get(self.exit_code, "error")
+
     def __str__(self) -> str:
-        lines = [f"{'warning' if self.is_warning else 'error'}: {self.message}"]
+        lines = [f"{self.severity}: {self.message}"]
         if self.origin is not None:
             overridden = f" (overrides {self.overrides})" if self.overrides is not None else ""
             lines.append(f"   at: {self.origin}{overridden}")
-        lines.append(f"  fix: {self.fix}")
+        if self.fix:
+            lines.append(f"  fix: {self.fix}")
         return "\n".join(lines)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the problem as JSON primitives."""
-        origin = self.origin
         return {
             "code": self.code,
             "key": self.key,
-            "severity": "warning" if self.is_warning else "error",
+            "severity": self.severity,
             "message": self.message,
             "accepted": list(self.accepted),
             "fix": self.fix,
-            "origin": None if origin is None else {"source": origin.source, "key": origin.key, "line": origin.line},
+            "origin": None if self.origin is None else self.origin.to_dict(),
+            "overrides": None if self.overrides is None else self.overrides.to_dict(),
         }
 
 
@@ -145,11 +176,23 @@ def exit_code_of(problems: Sequence[Problem]) -> ExitCode:
 
 
 def raise_errors(problems: Iterable[Problem]) -> tuple[Problem, ...]:
-    """Return the warnings among ``problems``, or raise ConfigError if there are errors among them."""
+    """Return the warnings and notes that ``problems`` are, or raise ConfigError if there are errors among them."""
     found = tuple(problems)
-    if any(not problem.is_warning for problem in found):
+    if any(problem.is_error for problem in found):
         raise ConfigError(found)
     return found
+
+
+def in_order(problems: Iterable[Problem], sources: Sequence[str]) -> tuple[Problem, ...]:
+    """Return the problems without repeats, by source, line and column; what stands nowhere (a missing value) comes last."""
+
+    def place(problem: Problem) -> tuple[int, int, int]:
+        origin = problem.origin
+        if origin is None or origin.source not in sources:
+            return len(sources), 0, 0
+        return sources.index(origin.source), origin.line or 0, origin.column or 0
+
+    return tuple(sorted(dict.fromkeys(problems), key=place))
 
 
 def as_json(problems: Iterable[Problem], **fields: Any) -> str:

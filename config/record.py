@@ -10,7 +10,8 @@ from pathlib import Path
 
 from pydantic import BaseModel, SecretStr
 
-from config.endpoints import address, classify
+from config.fingerprints import fingerprint
+from config.layers import Value
 from config.models import VENUE_FIELDS, TradingNodeSettings
 from config.problems import Origin
 from config.variables import Variable, variables
@@ -21,16 +22,20 @@ RECORD = "settings.json"
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One setting that applies: its variable, its value as text (a secret as ``***``), and where it stands."""
+    """One setting that applies: its variable, its value as text (a secret as ``***``), where it stands, what it overrode."""
 
     variable: Variable
     value: str
     origin: Origin | None
+    overrides: tuple[Value, ...] = ()
 
     @property
     def where(self) -> str:
-        """Where it stands, in words."""
-        return "default" if self.origin is None else str(self.origin)
+        """Where it stands, in words, and under which name if that is another one."""
+        if self.origin is None:
+            return "default"
+        spelled = "" if self.origin.key == self.variable.name else f" as {self.origin.key}"
+        return f"{self.origin}{spelled}"
 
 
 def rows(settings: TradingNodeSettings) -> Iterator[Row]:
@@ -43,7 +48,9 @@ def rows(settings: TradingNodeSettings) -> Iterator[Row]:
         if isinstance(holder, BaseModel):
             effective = EFFECTIVE.get(variable.path)
             value = getattr(holder, name) if effective is None else getattr(settings, effective)
-            yield Row(variable, as_text(value), settings.origins.get(variable.path))
+            path = variable.path
+            origin = settings.origins.get(path)
+            yield Row(variable, shown(path, value), origin, tuple(settings.overridden.get(path, ())) if origin else ())
 
 
 # Where the default follows from other settings, the property that tells what applies.
@@ -56,6 +63,17 @@ EFFECTIVE = {
     "save_state": "saves_state",
     "ready_timeout": "seconds_to_ready",
 }
+
+
+def shown(path: str, value: object) -> str:
+    """Return the value at ``path`` for a person: like :func:`as_text`, an exchange's long secret with its fingerprint.
+
+    Of a password not even that: it may be guessed, and a guess be compared.
+    """
+    if not isinstance(value, SecretStr):
+        return as_text(value)
+    digest = fingerprint(value.get_secret_value()) if path.endswith((".api_key", ".api_secret")) else None
+    return f"{MASK} (set)" if digest is None else f"{MASK} (sha256:{digest})"
 
 
 def as_text(value: object) -> str:
@@ -75,17 +93,6 @@ def as_text(value: object) -> str:
             return ",".join(f"{name}={as_text(given)}" for name, given in value.items())
         case _:
             return str(value)
-
-
-def other_endpoints(settings: TradingNodeSettings) -> dict[str, list[str]]:
-    """Return the hosts of active venues that are not the exchange's own, as ``host:port``, and the variables that name each."""
-    names = {variable.path: variable.name for variable in variables().values()}
-    found: dict[str, list[str]] = {}
-    for venue in settings.active_venues:
-        for name, url in settings.credentials(venue).base_urls.items():
-            if classify(url) == "other":
-                found.setdefault(address(url), []).append(names[f"{venue.lower()}.{name}"])
-    return found
 
 
 def redacted(text: str, settings: TradingNodeSettings) -> str:

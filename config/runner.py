@@ -265,7 +265,7 @@ def _cause(text: str) -> tuple[str, str]:
     if REFUSED_KEY.search(text):
         return (
             "TN505",
-            "the venue refuses the key: is it for this environment, bound to another address, or without permission?",
+            "compare with the key's page at the exchange: which environment it is for, its addresses, its permissions",
         )
     return "TN701", "mend what it names: the venue's address, the clock, the position mode, or the instrument ids"
 

@@ -2,26 +2,33 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import io
 import os
-from collections.abc import Iterator, Mapping, Sequence
+import re
+import stat
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from pathlib import Path
 from types import EllipsisType
 
 from pydantic import SecretStr
 
+from config.foreign import is_foreign
+from config.hiding import path_shown
 from config.problems import Origin, Problem
-from config.variables import SECRETS_DIR_DEFAULT, SECRETS_DIR_VARIABLE, known_names, secret_names
+from config.spelling import cleaned, odd_value
+from config.unknown import told_of_unknown
+from config.variables import SECRETS_DIR_DEFAULT, SECRETS_DIR_VARIABLE, is_key, known_names, secret_names
 
 type EnvFiles = str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | EllipsisType | None
 
 ENVIRONMENT = "process environment"
-PREFIXES = ("NAUTILUS_", "BINANCE_", "BYBIT_", "REDIS_")
-# Nautilus looks these up by itself.
-READ_BY_NAUTILUS = frozenset({"NAUTILUS_PATH", "NAUTILUS_LOG", "NAUTILUS_WORKER_THREADS"})
+# Kubernetes gives every pod REDIS_PORT=tcp://10.0.0.1:6379 when a Service is called redis.
+SERVICE_LINKS = ("tcp://", "udp://", "sctp://")
+EXPORT = re.compile(r"export[^\S\n]+")
+MALFORMED = "write NAME=value, quotes closed, or begin it with #"
 DEFAULT_ENV_FILE = ".env"
 # python-dotenv's parser takes quadratic time: 125 KiB cost 1.2 s, 1 MiB costs 101 s. Real files have a few KiB.
 ENV_FILE_BYTES_MAX = 64 * 1024
@@ -45,12 +52,14 @@ class Source:
     problems: tuple[Problem, ...] = ()
 
 
-def _reason(error: OSError | UnicodeDecodeError) -> str:
-    return (
-        "it is not UTF-8 text"
-        if isinstance(error, UnicodeDecodeError)
-        else (error.strerror or type(error).__name__).lower()
-    )
+def _reason(error: OSError | ValueError) -> str:
+    match error:
+        case UnicodeDecodeError():
+            return "it is not UTF-8 text"
+        case OSError():
+            return (error.strerror or type(error).__name__).lower()
+        case _:
+            return "it is no path"
 
 
 def _secret_from_file(path: str, origin: Origin) -> Entry | Problem:
@@ -61,11 +70,11 @@ def _secret_from_file(path: str, origin: Origin) -> Entry | Problem:
             raise OSError(errno.EINVAL, "it is not a regular file")
         with Path(path).open("rb") as file:
             text = file.read(SECRET_FILE_BYTES_MAX).decode().strip()
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:  # a ValueError is a path with a NUL in it, or a text that is not UTF-8
         return Problem(
             "TN405",
             origin.key,
-            f"{origin.key} names {path}, which cannot be read: {_reason(error)}",
+            f"{origin.key} names {path_shown(path)}, which cannot be read: {_reason(error)}",
             "give the path of a file that this user may read, holding nothing but the secret",
             origin=origin,
         )
@@ -73,62 +82,77 @@ def _secret_from_file(path: str, origin: Origin) -> Entry | Problem:
         return Problem(
             "TN405",
             origin.key,
-            f"{origin.key} names {path}, which is empty",
+            f"{origin.key} names {path_shown(path)}, which is empty",
             "write the secret into that file",
             origin=origin,
         )
     return Entry(SecretStr(text), origin)
 
 
-def _read(source: str, pairs: Mapping[str, tuple[str, int | None]]) -> Source:
-    """Return the known variables among ``pairs`` of name -> (text, line); an empty value is unset."""
+def _read(source: str, pairs: Iterable[tuple[str, str, Origin]]) -> Source:
+    """Return the known variables among ``pairs`` of name, text and place; an empty value is unset, of two the later counts."""
     secrets, names = secret_names(), known_names()
     entries: dict[str, Entry] = {}
+    files: dict[str, tuple[str, Origin]] = {}
     problems: list[Problem] = []
-    for name, (raw, line) in pairs.items():
-        origin = Origin(source, name, line)
+    for name, raw, origin in pairs:
         if name not in names:
-            problems += _unknown(origin)
+            problems += told_of_unknown(name, raw, origin, everything=source != ENVIRONMENT)
+            continue
+        if source == ENVIRONMENT and raw.startswith(SERVICE_LINKS) and (whose := is_foreign(name, raw)):
+            message = f"{name} is {whose}, not a setting: it is ignored"
+            problems.append(Problem("TN002", name, message, "", origin=origin))
             continue
         if not (text := raw.strip()):
+            entries.pop(name, None)
             continue
-        if name in secrets:
-            entries[name] = Entry(SecretStr(text), origin)
-        elif (secret := name.removesuffix("_FILE")) in secrets:
-            if pairs.get(secret, ("", None))[0].strip():
-                message = f"{secret} and {name} are both set in {source}"
-                problems.append(Problem("TN403", name, message, "keep one of the two", origin=origin))
-                continue
-            found = _secret_from_file(text, origin)
-            if isinstance(found, Problem):
-                problems.append(found)
-            else:
-                entries[secret] = found
+        if (secret := name.removesuffix("_FILE")) != name and secret in secrets:
+            files[secret] = text, origin
+            continue
+        if not is_key(name) and (odd := odd_value(text, random=name in secrets)) is not None:
+            problems.append(_oddity(name, odd, origin, certain=name not in secrets))
+            text = cleaned(text) if name not in secrets else text
+        entries[name] = Entry(SecretStr(text) if name in secrets else text, origin)
+    for secret, (path, origin) in files.items():
+        if secret in entries:
+            message = f"{secret} and {origin.key} are both set in {source}"
+            problems.append(Problem("TN403", origin.key, message, "keep one of the two", origin=origin))
+            continue
+        found = _secret_from_file(path, origin)
+        if isinstance(found, Problem):
+            problems.append(found)
         else:
-            entries[name] = Entry(text, origin)
+            entries[secret] = found
+            problems += _open_to_others(Path(path), origin)
     return Source(source, entries, tuple(problems))
 
 
-def _unknown(origin: Origin) -> list[Problem]:
-    """Return a warning for a name that looks like one of ours and that nothing reads: a setting that is silently not set.
+def _oddity(name: str, how: str, origin: Origin, *, certain: bool) -> Problem:
+    """Return the problem of a value that is not what was meant; a password may be odd on purpose."""
+    fix = "write the value without them" if "quotes" in how else "write the value anew, by hand"
+    if certain:
+        return Problem("TN415", name, f"{name} is not what it seems: {how}", fix, origin=origin)
+    return Problem(
+        "TN315", name, f"{name} may not be what it seems: {how}", f"{fix}, unless it is meant so", origin=origin
+    )
 
-    Other tools have variables of their own in the process environment, so there only what is surely ours, or nearly so, counts.
+
+def _open_to_others(path: Path, origin: Origin) -> list[Problem]:
+    """Return a warning if everybody on this machine may read or change a file with a secret.
+
+    A mounted secrets directory is the container's own, where the mode says nothing.
     """
-    name = origin.key
-    if not name.startswith(PREFIXES) or name in READ_BY_NAUTILUS:
-        return []
-    near = get_close_matches(name, known_names(), n=1, cutoff=0.8)
-    if origin.source == ENVIRONMENT and not name.startswith("NAUTILUS_"):
-        near = get_close_matches(name, known_names(), n=1, cutoff=0.93)
-        if not near:
+    with contextlib.suppress(OSError):
+        if path.parent.is_mount() or not path.stat().st_mode & (stat.S_IROTH | stat.S_IWOTH):
             return []
-    fix = f"did you mean {near[0]}?" if near else "remove it; docs/reference.md lists the names that are read"
-    return [Problem("TN305", name, f"{name} is not a variable that anything reads", fix, tuple(near), origin)]
+        message = f"{path} holds a secret, and every user of this machine may read it"
+        return [Problem("TN309", origin.key, message, f"chmod 600 {path}", origin=origin)]
+    return []
 
 
 def read_environ(environ: Mapping[str, str]) -> Source:
     """Return what stands in the process environment."""
-    return _read(ENVIRONMENT, {name: (text, None) for name, text in environ.items()})
+    return _read(ENVIRONMENT, ((name, text, Origin(ENVIRONMENT, name)) for name, text in environ.items()))
 
 
 def read_env_file(path: Path, *, must_exist: bool) -> Source:
@@ -150,8 +174,8 @@ def read_env_file(path: Path, *, must_exist: bool) -> Source:
     except FileNotFoundError:
         if not must_exist:
             return Source(name)
-        problem = Problem("TN202", "--env-file", f"{name} does not exist", "give the path of a file, or leave it out")
-        return Source(name, problems=(problem,))
+        fix = "give the path of a file, or leave it out"
+        return Source(name, problems=(Problem("TN202", "--env-file", f"{name} does not exist", fix),))
     except (OSError, UnicodeDecodeError) as error:
         message = f"{name} cannot be read: {_reason(error)}"
         return Source(
@@ -160,28 +184,58 @@ def read_env_file(path: Path, *, must_exist: bool) -> Source:
     if len(raw) > ENV_FILE_BYTES_MAX:
         message = f"{name} is larger than {ENV_FILE_BYTES_MAX // 1024} KiB"
         return Source(name, problems=(Problem("TN404", name, message, "keep only the variables in it"),))
+    bindings = list(_bindings(text, name))
+    problems = [
+        Problem("TN404", name, f"{name} line {origin.line} is not NAME=value", MALFORMED, origin=origin)
+        for _, value, origin in bindings
+        if value is None
+    ]
+    pairs = [(key, value, origin) for key, value, origin in bindings if value is not None]
+    found = _read(name, pairs)
+    problems += [*_duplicates(pairs, name), *found.problems]
+    if any(
+        isinstance(entry.value, SecretStr) and entry.origin.key in secret_names() for entry in found.entries.values()
+    ):
+        problems += _open_to_others(path, Origin(name, name))
+    return Source(name, found.entries, tuple(problems))
 
+
+def _bindings(text: str, source: str) -> Iterator[tuple[str, str | None, Origin]]:
+    """Yield name, value and place of each entry; a line that is none has no value.
+
+    The places are counted here: the parser gives the line of the comments before an entry, and counts a malformed line of a
+    file from Windows twice.
+    """
     from dotenv.parser import parse_stream
 
-    pairs: dict[str, tuple[str, int | None]] = {}
-    problems = []
-    for binding in parse_stream(io.StringIO(text)):
+    line = 1
+    for binding in parse_stream(io.StringIO(text.replace("\r\n", "\n"))):
         written = binding.original.string
-        # The parser counts the empty lines before a binding as its own.
-        line = binding.original.line + written[: len(written) - len(written.lstrip())].count("\n")
-        if binding.error:
-            origin = Origin(name, name, line)
-            message = f"{name} line {line} is not NAME=value"
-            problems.append(
-                Problem("TN404", name, message, "write NAME=value, quotes closed, or begin it with #", origin=origin)
-            )
+        before = len(written) - len(written.lstrip())
+        before += len(export.group()) if (export := EXPORT.match(written, before)) else 0
+        column = before - (written.rfind("\n", 0, before) + 1) + 1
+        start = line + written.count("\n", 0, before)
+        line += written.count("\n")
+        if binding.error or (binding.key is not None and binding.value is None):
+            yield source, None, Origin(source, source, start, column)
         elif binding.key is not None:
-            pairs[binding.key] = (binding.value or "", line)
-    found = _read(name, pairs)
-    return Source(name, found.entries, (*problems, *found.problems))
+            yield binding.key, binding.value or "", Origin(source, binding.key, start, column)
 
 
-def _unreadable_by_default(directory: str, error: OSError) -> tuple[Problem, ...]:
+def _duplicates(pairs: Sequence[tuple[str, str, Origin]], source: str) -> Iterator[Problem]:
+    """Yield a warning for each known name that stands twice: only the later one counts."""
+    first: dict[str, Origin] = {}
+    for name, _, origin in pairs:
+        if name not in first:
+            first[name] = origin
+        elif name in known_names():
+            message = (
+                f"{name} is set twice in {source}, on lines {first[name].line} and {origin.line}: the later one counts"
+            )
+            yield Problem("TN307", name, message, "keep one of the two", origin=origin)
+
+
+def _unreadable_by_default(directory: str, error: OSError | ValueError) -> tuple[Problem, ...]:
     """Return a warning if the default secrets directory is there but closed: secrets in it would be missed without a word."""
     if isinstance(error, FileNotFoundError | NotADirectoryError):
         return ()
@@ -190,34 +244,54 @@ def _unreadable_by_default(directory: str, error: OSError) -> tuple[Problem, ...
     return (Problem("TN304", SECRETS_DIR_VARIABLE, message, fix),)
 
 
-def read_secrets_dir(directory: str, *, must_exist: bool) -> Source:
+def read_secrets_dir(directory: str, *, must_exist: bool, named: Origin | None = None) -> Source:
     """Return the secrets that stand in ``directory`` as files named as the variables, in upper or lower case.
 
     The folder is listed once; other files in it are not opened.
+
+    Parameters
+    ----------
+    directory : str
+        The folder.
+    must_exist : bool
+        Whether a missing folder is a problem.
+    named : Origin, optional
+        Where the folder was named.
+
     """
-    name = f"secrets directory {directory}"
+    name = f"secrets directory {path_shown(directory)}"
     secrets = secret_names()
     try:
         listed = sorted(os.listdir(directory))  # noqa: PTH208  ten times cheaper than Path.iterdir where there is no folder
-    except OSError as error:
+    except (OSError, ValueError) as error:
         if not must_exist:
             return Source(name, problems=_unreadable_by_default(directory, error))
-        message = f"{SECRETS_DIR_VARIABLE} names {directory}, which cannot be listed: {_reason(error)}"
-        problem = Problem("TN405", SECRETS_DIR_VARIABLE, message, "give a folder that this user may read")
+        message = f"{SECRETS_DIR_VARIABLE} names {path_shown(directory)}, which cannot be listed: {_reason(error)}"
+        fix = "give a folder that this user may read"
+        problem = Problem("TN405", SECRETS_DIR_VARIABLE, message, fix, origin=named)
         return Source(name, problems=(problem,))
-    found = {
-        variable: _secret_from_file(f"{directory}/{file}", Origin(name, file))
-        for file in listed
-        if (variable := file.upper()) in secrets
-    }
-    return Source(
-        name,
-        {variable: entry for variable, entry in found.items() if isinstance(entry, Entry)},
-        tuple(entry for entry in found.values() if isinstance(entry, Problem)),
-    )
+    entries: dict[str, Entry] = {}
+    problems: list[Problem] = []
+    for file in listed:
+        origin = Origin(name, file)
+        if (variable := file.upper()) not in secrets:
+            problems += told_of_unknown(file.removesuffix(".txt"), "", origin, everything=False, known=secrets)
+            continue
+        if variable in entries:
+            message = (
+                f"{entries[variable].origin.key} and {file} in {directory} are the same secret: the later one counts"
+            )
+            problems.append(Problem("TN307", file, message, "keep one of the two", origin=origin))
+        found = _secret_from_file(f"{directory}/{file}", origin)
+        if isinstance(found, Problem):
+            problems.append(found)
+        else:
+            entries[variable] = found
+    return Source(name, entries, tuple(problems))
 
 
-def _env_files(env_file: EnvFiles) -> Iterator[tuple[Path, bool]]:
+def env_files(env_file: EnvFiles) -> Iterator[tuple[Path, bool]]:
+    """Yield the ``.env`` files that are meant, and whether each must exist."""
     if isinstance(env_file, EllipsisType):
         yield Path(DEFAULT_ENV_FILE), False
     elif isinstance(env_file, str | os.PathLike):
@@ -228,10 +302,13 @@ def _env_files(env_file: EnvFiles) -> Iterator[tuple[Path, bool]]:
 
 def read_sources(env_file: EnvFiles, environ: Mapping[str, str]) -> tuple[Source, ...]:
     """Return the sources, lowest precedence first: ``.env`` files, secrets directory, process environment."""
-    files = tuple(read_env_file(path, must_exist=must_exist) for path, must_exist in _env_files(env_file))
+    files = tuple(read_env_file(path, must_exist=must_exist) for path, must_exist in env_files(env_file))
     process = read_environ(environ)
     named = next(
         (found for source in (process, *reversed(files)) if (found := source.entries.get(SECRETS_DIR_VARIABLE))), None
     )
-    directory = SECRETS_DIR_DEFAULT if named is None else str(named.value)
-    return (*files, read_secrets_dir(directory, must_exist=named is not None), process)
+    if named is None:
+        secrets = read_secrets_dir(SECRETS_DIR_DEFAULT, must_exist=False)
+    else:
+        secrets = read_secrets_dir(str(named.value), must_exist=True, named=named.origin)
+    return (*files, secrets, process)

@@ -77,7 +77,9 @@ def _import_file(path: Path) -> ModuleType:
     there = sys.modules.get(name)
     if there is not None and getattr(there, "__file__", None) == str(full):
         return there
-    if there is not None or importlib.util.find_spec(name) is not None:
+    found = importlib.util.find_spec(name) if there is None else there.__spec__
+    # Where its folder is on the path already, as the working directory is under `python -m`, the file itself is found.
+    if there is not None or (found is not None and found.origin != str(full)):
         raise _usage("--strategy", f"{path} has the name of another module, {name}", "rename the file")
     spec = importlib.util.spec_from_file_location(name, full)
     if spec is None or spec.loader is None:

@@ -45,6 +45,7 @@ class Variable:
     default: Any = None
     required: bool = False
     example: str | None = None
+    former: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,29 +66,75 @@ class KeyName:
     part: Literal["api_key", "api_secret"]
     environment: Literal["TESTNET", "DEMO"]
     account_types: tuple[str, ...] = ()
+    former: tuple[str, ...] = ()
 
 
 FLAGS = (
     Flag("BINANCE_TESTNET", "binance.environment", "TESTNET"),
+    Flag("BINANCE_DEMO", "binance.environment", "DEMO"),
     Flag("BYBIT_TESTNET", "bybit.environment", "TESTNET"),
     Flag("BYBIT_DEMO", "bybit.environment", "DEMO"),
 )
-_KEY_PREFIXES: tuple[tuple[str, Any, Any, tuple[str, ...]], ...] = (
-    ("BINANCE_TESTNET", "binance", "TESTNET", ("SPOT",)),
-    ("BINANCE_FUTURES_TESTNET", "binance", "TESTNET", ("USDT_FUTURES", "COIN_FUTURES")),
-    ("BINANCE_DEMO", "binance", "DEMO", ()),
-    ("BYBIT_TESTNET", "bybit", "TESTNET", ()),
-    ("BYBIT_DEMO", "bybit", "DEMO", ()),
+# Prefix, venue, environment, account types, former prefix: the adapters' names (Nautilus dropped those with ED25519).
+_KEY_PREFIXES: tuple[tuple[str, Any, Any, tuple[str, ...], str | None], ...] = (
+    ("BINANCE_TESTNET", "binance", "TESTNET", ("SPOT",), "BINANCE_TESTNET_ED25519"),
+    (
+        "BINANCE_FUTURES_TESTNET",
+        "binance",
+        "TESTNET",
+        ("USDT_FUTURES", "COIN_FUTURES"),
+        "BINANCE_FUTURES_TESTNET_ED25519",
+    ),
+    ("BINANCE_DEMO", "binance", "DEMO", (), None),
+    ("BYBIT_TESTNET", "bybit", "TESTNET", (), None),
+    ("BYBIT_DEMO", "bybit", "DEMO", (), None),
 )
 KEY_NAMES = tuple(
-    KeyName(f"{prefix}_{part.upper()}", venue, part, environment, account_types)
-    for prefix, venue, environment, account_types in _KEY_PREFIXES
+    KeyName(
+        f"{prefix}_{part.upper()}",
+        venue,
+        part,
+        environment,
+        account_types,
+        (f"{former}_{part.upper()}",) if former is not None else (),
+    )
+    for prefix, venue, environment, account_types, former in _KEY_PREFIXES
     for part in ("api_key", "api_secret")
 )
 # Read before there are settings: they say how the settings are found.
 PRESET_VARIABLE = "NAUTILUS_PRESET"
 SECRETS_DIR_VARIABLE = "NAUTILUS_SECRETS_DIR"
+# Read as what it says of the fields of `redis`, all of them.
+REDIS_URL_VARIABLE = "REDIS_URL"
 SECRETS_DIR_DEFAULT = "/run/secrets"
+# Names that are read and are no field by themselves.
+SPECIAL: Mapping[str, Variable] = {
+    variable.name: variable
+    for variable in (
+        Variable(
+            PRESET_VARIABLE,
+            "",
+            "one of production, testnet, sandbox",
+            "Preset of the commands and of `from_env`.",
+            ("production", "testnet", "sandbox"),
+            tier="essential",
+        ),
+        Variable(
+            SECRETS_DIR_VARIABLE,
+            "",
+            "a directory",
+            "Folder with secrets as files named as the variables.",
+            default=SECRETS_DIR_DEFAULT,
+        ),
+        Variable(
+            REDIS_URL_VARIABLE,
+            "",
+            "redis://USER:PASSWORD@HOST:PORT, or rediss:// for TLS",
+            "All of Redis' settings in one, as hosting platforms give it; it says host, port, user, password and TLS.",
+            secret=True,
+        ),
+    )
+}
 
 
 def _parts(annotation: Any) -> tuple[Any, ...]:
@@ -134,6 +181,7 @@ def _variable(path: str, field: FieldInfo, setting: Setting) -> Variable:
         default=None if required else field.get_default(call_default_factory=True, validated_data={}),
         required=required,
         example=setting.example,
+        former=setting.former,
     )
 
 
@@ -162,24 +210,61 @@ def variables_by_path() -> Mapping[str, Variable]:
 
 
 @cache
+def former_names() -> Mapping[str, str]:
+    """Return the names that keep working under their former spelling: former name -> current name."""
+    current: list[Variable | KeyName] = [*variables().values(), *KEY_NAMES]
+    return {former: variable.name for variable in current for former in variable.former}
+
+
+@cache
 def secret_names() -> frozenset[str]:
-    """Return the names whose values are secrets; each may also come from a file."""
-    return frozenset(
-        [*(name for name, variable in variables().items() if variable.secret), *(key.name for key in KEY_NAMES)]
-    )
+    """Return the names whose values are secrets, former ones too; each may also come from a file."""
+    secrets = {
+        *(name for name, variable in variables().items() if variable.secret),
+        *(key.name for key in KEY_NAMES),
+        REDIS_URL_VARIABLE,
+    }
+    return frozenset([*secrets, *(former for former, name in former_names().items() if name in secrets)])
+
+
+@cache
+def paths() -> Mapping[str, str]:
+    """Return the dotted path of the setting that each name speaks of, for every name that sets one."""
+    found = {
+        **{name: variable.path for name, variable in variables().items()},
+        **{flag.name: flag.path for flag in FLAGS},
+        **{key.name: f"{key.venue}.{key.part}" for key in KEY_NAMES},
+        REDIS_URL_VARIABLE: "redis.host",
+    }
+    found |= {former: found[name] for former, name in former_names().items()}
+    return {**found, **{f"{name}_FILE": found[name] for name in secret_names()}}
 
 
 @cache
 def known_names() -> frozenset[str]:
-    """Return every name that is read from an environment or a ``.env`` file."""
-    secrets = secret_names()
-    return frozenset(
-        [
-            *variables(),
-            *(flag.name for flag in FLAGS),
-            *secrets,
-            *(f"{name}_FILE" for name in secrets),
-            PRESET_VARIABLE,
-            SECRETS_DIR_VARIABLE,
-        ]
-    )
+    """Return every name that is read from an environment or a ``.env`` file, former ones too."""
+    return frozenset([*paths(), PRESET_VARIABLE, SECRETS_DIR_VARIABLE])
+
+
+@cache
+def current_names() -> frozenset[str]:
+    """Return the names to recommend: those that are read, without the former ones."""
+    former = former_names()
+    return frozenset(name for name in known_names() if name.removesuffix("_FILE") not in former)
+
+
+def is_key(name: str) -> bool:
+    """Return whether ``name`` holds an exchange's key or secret, which has a shape of its own."""
+    return paths().get(name, "").endswith((".api_key", ".api_secret"))
+
+
+def path_of(key: str) -> str:
+    """Return the dotted path of the setting that ``key`` speaks of, however it is spelled; empty if it is none."""
+    return key if key in variables_by_path() else paths().get(key.upper(), "")
+
+
+@cache
+def sections() -> Mapping[str, type[BaseModel]]:
+    """Return the models of the sections by name."""
+    kinds = {name: _parts(field.annotation)[0] for name, field in TradingNodeSettings.model_fields.items()}
+    return {name: kind for name, kind in kinds.items() if isinstance(kind, type) and issubclass(kind, BaseModel)}

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from random import Random
 
 import pytest
 
 from tests.forked import TradingNodeProcess
+from tests.key_generators import alphanumeric
 from tests.redis_server import RedisServer
 from tests.venue.handle import Venue
 
 type Start = Callable[..., TradingNodeProcess]
 
-# Secrets that must be seen nowhere; `fails if` any of them is in a file or an output.
+# Secrets that must be seen nowhere; a test fails if any of them is in a file or an output. Keys have the exchanges' shapes, so
+# that nothing is said about them.
 CANARIES = {
-    "BINANCE_FUTURES_TESTNET_API_KEY": "canary-binance-key-5f1c",
-    "BINANCE_FUTURES_TESTNET_API_SECRET": "canary-binance-secret-77aa",
-    "BYBIT_TESTNET_API_KEY": "canary-bybit-key-91be",
-    "BYBIT_TESTNET_API_SECRET": "canary-bybit-secret-c03d",
+    "BINANCE_FUTURES_TESTNET_API_KEY": alphanumeric(Random("binance key"), 64),
+    "BINANCE_FUTURES_TESTNET_API_SECRET": alphanumeric(Random("binance secret"), 64),
+    "BYBIT_TESTNET_API_KEY": alphanumeric(Random("bybit key"), 18),
+    "BYBIT_TESTNET_API_SECRET": alphanumeric(Random("bybit secret"), 36),
     "REDIS_PASSWORD": "canary-redis-password-e2f4",
 }
 

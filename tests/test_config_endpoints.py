@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from config.endpoints import address, classify, without_credentials
+from config.endpoints import address, classify
 
 LIVE = (
     "https://api.binance.com",
@@ -90,15 +90,3 @@ def test_the_host_alone_decides_whose_a_url_is(expected: str, url: str) -> None:
 )
 def test_an_address_always_has_a_port(expected: str, url: str) -> None:
     assert expected == address(url)
-
-
-@pytest.mark.parametrize(
-    "expected, url",
-    [
-        ("https://***@gateway.example:8443/a", "https://user:canary@gateway.example:8443/a"),
-        ("https://***@gateway.example", "https://us@er:canary@gateway.example"),
-        ("https://gateway.example/a", "https://gateway.example/a"),
-    ],
-)
-def test_a_url_is_shown_without_its_password(expected: str, url: str) -> None:
-    assert expected == without_credentials(url)

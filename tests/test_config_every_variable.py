@@ -14,7 +14,7 @@ from nautilus_trader.config import ImportableStrategyConfig
 from config.factory import TradingNodeConfigFactory
 from config.models import TradingNodeSettings
 from config.problems import ConfigError
-from config.variables import known_names, secret_names
+from config.variables import current_names, former_names, secret_names
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTED = sorted(set(re.findall(r"^#?([A-Z][A-Z0-9_]*)=", (ROOT / ".env.example").read_text(), re.MULTILINE)))
@@ -64,6 +64,7 @@ CHANGES: dict[str, tuple[Mapping[str, str], str]] = {
     "BINANCE_API_SECRET": (BINANCE, "other"),
     "BINANCE_ENVIRONMENT": (BINANCE, "TESTNET"),
     "BINANCE_TESTNET": (BINANCE, "true"),
+    "BINANCE_DEMO": (BINANCE, "true"),
     "BINANCE_INSTRUMENT_IDS": (BINANCE, "BTCUSDT-PERP.BINANCE"),
     "BINANCE_BASE_URL_HTTP": (BINANCE, HTTP),
     "BINANCE_BASE_URL_WS": (BINANCE, WS),
@@ -98,6 +99,7 @@ CHANGES: dict[str, tuple[Mapping[str, str], str]] = {
     "BYBIT_TESTNET_API_SECRET": (BYBIT_TESTNET, "other"),
     "BYBIT_DEMO_API_KEY": (BYBIT_DEMO, "other"),
     "BYBIT_DEMO_API_SECRET": (BYBIT_DEMO, "other"),
+    "REDIS_URL": (NODE, "rediss://trader:password@redis.internal:6380"),
     "REDIS_HOST": (NODE, "redis.internal"),
     "REDIS_PORT": (REDIS, "6380"),
     "REDIS_USERNAME": (REDIS, "trader"),
@@ -120,7 +122,7 @@ CHANGES: dict[str, tuple[Mapping[str, str], str]] = {
     "NAUTILUS_ROTATION_INTERVAL_MINS": ({**NODE, "NAUTILUS_ROTATION_MODE": "TIME"}, "30"),
 }
 # These act elsewhere than in the built configuration; each has a test of its own below.
-ELSEWHERE = ("NAUTILUS_READY_TIMEOUT", "NAUTILUS_TRUSTED_ENDPOINTS")
+ELSEWHERE = ("NAUTILUS_READY_TIMEOUT", "NAUTILUS_ROLE", "NAUTILUS_TRUSTED_ENDPOINTS")
 
 
 @pytest.fixture(autouse=True)
@@ -160,7 +162,7 @@ def test_every_documented_variable_has_a_row_here_and_no_row_is_left_over() -> N
 
 def test_every_variable_that_is_read_is_documented() -> None:
     files = {f"{name}_FILE" for name in secret_names()}
-    assert DOCUMENTED == sorted(known_names() - files)
+    assert DOCUMENTED == sorted(current_names() - files)
 
 
 @pytest.mark.parametrize("name", DOCUMENTED)
@@ -179,6 +181,7 @@ def test_a_documented_variable_changes_what_is_built(name: str, tmp_path: Path) 
 def _acts_elsewhere(name: str, tmp_path: Path) -> bool:
     return {
         "NAUTILUS_READY_TIMEOUT": _ready_timeout_is_the_deadline,
+        "NAUTILUS_ROLE": _a_recorder_records_and_a_trader_trades,
         "NAUTILUS_TRUSTED_ENDPOINTS": _trust_lets_a_foreign_host_pass,
     }[name](tmp_path)
 
@@ -186,6 +189,17 @@ def _acts_elsewhere(name: str, tmp_path: Path) -> bool:
 def _ready_timeout_is_the_deadline(tmp_path: Path) -> bool:
     seconds = settings_of({**NODE, "NAUTILUS_READY_TIMEOUT": "90"}, tmp_path).seconds_to_ready
     return (70.0, 90.0) == (settings_of(NODE, tmp_path).seconds_to_ready, seconds)
+
+
+def _a_recorder_records_and_a_trader_trades(tmp_path: Path) -> bool:
+    """A recorder runs no strategies, so the two are built without."""
+    environ = {**BINANCE, **STREAMING, "BINANCE_INSTRUMENT_IDS": "BTCUSDT-PERP.BINANCE", "NAUTILUS_VENUES": "BINANCE"}
+    trader, recorder = (
+        TradingNodeConfigFactory.from_settings(settings_of({**environ, "NAUTILUS_ROLE": role}, tmp_path))
+        for role in ("trader", "recorder")
+    )
+    found = [(list(made.data_clients), list(made.exec_clients), len(made.actors)) for made in (trader, recorder)]
+    return [(["BINANCE"], ["BINANCE"], 0), (["BINANCE"], [], 1)] == found
 
 
 def _trust_lets_a_foreign_host_pass(tmp_path: Path) -> bool:
@@ -198,10 +212,22 @@ def _trust_lets_a_foreign_host_pass(tmp_path: Path) -> bool:
     return caught.value.exit_code == 8 and config.exec_clients["BINANCE"].base_url_http == HTTP
 
 
+@pytest.mark.parametrize("former, name", former_names().items())
+def test_a_former_name_builds_what_the_current_one_builds_and_says_so(former: str, name: str, tmp_path: Path) -> None:
+    environ, value = CHANGES[name]
+    old = {**{other: text for other, text in environ.items() if other != name}, former: value}
+    assert built({**environ, name: value}, tmp_path) == built(old, tmp_path)
+    said = [
+        (problem.key, problem.accepted) for problem in settings_of(old, tmp_path).warnings if problem.code == "TN306"
+    ]
+    assert [(former, (name,))] == said
+
+
 @pytest.mark.parametrize("name", sorted(secret_names()))
 def test_a_secret_from_a_file_builds_what_the_variable_builds(name: str, tmp_path: Path) -> None:
-    environ, value = CHANGES[name]
+    current = former_names().get(name, name)
+    environ, value = CHANGES[current]
     file = tmp_path / "secret"
     file.write_text(f"{value}\n")
-    from_file = {other: text for other, text in environ.items() if other != name} | {f"{name}_FILE": str(file)}
-    assert built({**environ, name: value}, tmp_path) == built(from_file, tmp_path)
+    from_file = {other: text for other, text in environ.items() if other != current} | {f"{name}_FILE": str(file)}
+    assert built({**environ, current: value}, tmp_path) == built(from_file, tmp_path)

@@ -12,6 +12,7 @@ from nautilus_trader.common import Environment
 from nautilus_trader.config import ImportableStrategyConfig, StrategyConfig, TradingNodeConfig
 from nautilus_trader.model.identifiers import TraderId
 from nautilus_trader.trading.strategy import Strategy
+from pydantic import SecretStr
 
 from config.cache import build_cache_config
 from config.clients import VENUES
@@ -232,10 +233,22 @@ def test_anything_else_than_an_importable_strategy_is_refused_with_the_way_out(i
     error = refused(lambda: TradingNodeConfigFactory.from_settings(make(), [instance]))
     (problem,) = error.problems
     expected = (
-        f"strategies holds a {type(instance).__name__}; the factory takes Nautilus' ImportableStrategyConfig only",
+        f"strategies holds {type(instance).__name__}; the factory takes Nautilus' ImportableStrategyConfig only",
         "give Strategy instances to build_node(config, strategies=[...]), which loads their state if state is kept",
     )
     assert (4, *expected) == (error.exit_code, problem.message, problem.fix)
+
+
+@pytest.mark.parametrize("strategies", [42, Strategy, Strategy(), True], ids=repr)
+def test_what_is_no_sequence_of_strategies_is_refused_in_the_one_shape(strategies: Any) -> None:
+    (problem,) = refused(lambda: TradingNodeConfigFactory.from_settings(make(), strategies)).problems
+    assert ("TN407", "strategies", 4) == (problem.code, problem.key, problem.exit_code)
+    assert f"strategies holds {type(strategies).__name__};" in problem.message
+
+
+def test_one_strategy_is_taken_for_a_sequence_of_one() -> None:
+    one: Any = strategy()
+    assert [one] == TradingNodeConfigFactory.from_settings(make(), one).strategies
 
 
 def test_every_problem_with_strategies_is_told_at_once() -> None:
@@ -305,6 +318,91 @@ def test_each_preset_from_settings_and_from_the_environment(
     assert client_environments == [VENUES[name].environment_of(made.data_clients[name]) for name in made.data_clients]
     assert exec_types == [type(client).__name__ for client in made.exec_clients.values()]
     assert [strategy()] == made.strategies
+
+
+@pytest.mark.parametrize("given", [42, {}, "TRADER-001", TradingNodeSettings, RedisConfig()], ids=repr)
+@pytest.mark.parametrize("way", ["from_settings", *CREATE])
+def test_what_is_no_settings_is_refused_in_the_one_shape(way: str, given: Any) -> None:
+    error = refused(lambda: _made(way, given))
+    assert (4, "settings", ("TradingNodeSettings",)) == (
+        error.exit_code,
+        error.problems[0].key,
+        error.problems[0].accepted,
+    )
+    assert f"settings is {type(given).__name__}, expected TradingNodeSettings" == error.problems[0].message
+
+
+def _made(way: str, settings: Any) -> TradingNodeConfig:
+    if way == "from_settings":
+        return TradingNodeConfigFactory.from_settings(settings)
+    made: TradingNodeConfig = CREATE[way](settings=settings)
+    return made
+
+
+def test_no_settings_at_all_are_refused_where_the_environment_is_not_read() -> None:
+    nothing: Any = None
+    error = refused(lambda: TradingNodeConfigFactory.from_settings(nothing))
+    assert (4, "settings is NoneType, expected TradingNodeSettings") == (error.exit_code, error.problems[0].message)
+
+
+@pytest.mark.parametrize(
+    "update, keys",
+    [
+        ({"trader_id": "PROD"}, ["NAUTILUS_TRADER_ID"]),
+        ({"stop_timeout": -1, "venues": ("KRAKEN",)}, ["NAUTILUS_STOP_TIMEOUT", "NAUTILUS_VENUES"]),
+        ({"redis": RedisConfig.model_construct(host="canary user@host")}, ["REDIS_HOST"]),
+        ({"binance": BinanceCredentials.model_construct(api_key=SecretStr("canary-key"))}, ["BINANCE_API_SECRET"]),
+        ({"binance": "canary-key"}, ["binance"]),
+        ({"logging": None}, ["logging"]),
+    ],
+    ids=lambda given: ",".join(given),
+)
+@pytest.mark.parametrize("way", ["from_settings", *CREATE])
+def test_given_settings_are_validated_again_since_a_copy_is_not(
+    way: str, update: dict[str, Any], keys: list[str]
+) -> None:
+    """``model_copy`` and ``model_construct`` check nothing; pydantic's error would be no ConfigError, or come too late."""
+    good = GIVEN.get(way, TEST)
+    error = refused(lambda: _made(way, make(**good).model_copy(update=update)))
+    assert set(keys) <= {problem.key for problem in error.problems if problem.exit_code == 4}
+    assert "canary" not in str(error)
+
+
+def test_settings_made_of_nothing_lack_the_trader_id() -> None:
+    error = refused(lambda: TradingNodeConfigFactory.from_settings(TradingNodeSettings.model_construct()))
+    assert [("TN402", "NAUTILUS_TRADER_ID")] == [(problem.code, problem.key) for problem in error.problems]
+
+
+def test_a_recorder_has_the_recorder_and_runs_no_strategy() -> None:
+    values: dict[str, Any] = {
+        "role": "recorder",
+        "execution": "NONE",
+        "venues": ("BINANCE",),
+        "binance": {"instrument_ids": ("BTCUSDT-PERP.BINANCE",)},
+        "streaming": StreamingSettings(),
+    }
+    made = build(**values)
+    assert (["BINANCE"], {}) == (list(made.data_clients), made.exec_clients)
+    assert [{"instrument_ids": ["BTCUSDT-PERP.BINANCE"]}] == [actor.config for actor in made.actors]
+    assert [] == build().actors
+    error = refused(lambda: TradingNodeConfigFactory.from_settings(make(**values), [strategy()]))
+    assert (4, "a recorder runs no strategies: it has no execution client") == (
+        error.exit_code,
+        error.problems[0].message,
+    )
+
+
+@pytest.mark.parametrize("lacking", ["streaming", "binance"])
+def test_a_recorder_without_anything_to_record_or_anywhere_to_is_refused(lacking: str) -> None:
+    values: dict[str, Any] = {
+        "role": "recorder",
+        "execution": "NONE",
+        "venues": ("BINANCE",),
+        "binance": {"instrument_ids": ("BTCUSDT-PERP.BINANCE",)},
+        "streaming": StreamingSettings(),
+    }
+    error = refused(lambda: build(**{**values, lacking: None}))
+    assert (4, ["TN418"]) == (error.exit_code, [problem.code for problem in error.problems])
 
 
 def test_given_settings_are_not_mixed_with_the_environment(environ: SetEnviron) -> None:

@@ -38,6 +38,13 @@ ENVIRONS: dict[str, dict[str, str]] = {
     },
     "sandbox": NODE,
 }
+# What makes a recorder of each of them.
+RECORDER = {
+    "NAUTILUS_ROLE": "recorder",
+    "NAUTILUS_CATALOG_PATH": "/catalog",
+    "BINANCE_INSTRUMENT_IDS": "BTCUSDT-PERP.BINANCE",
+    "BYBIT_INSTRUMENT_IDS": "BTCUSDT-LINEAR.BYBIT",
+}
 GATEWAY = "https://gateway.example:8443"
 
 type Change = Callable[[TradingNodeConfig], TradingNodeConfig]
@@ -118,6 +125,25 @@ BREAKS: list[tuple[str, str, Change, str, int]] = [
     ("sandbox", "test url", client("data", "BYBIT", base_url_http="https://api-testnet.bybit.com"), "TN807", 8),
     ("sandbox", "execution at the venue", with_real_execution, "TN812", 8),
     ("sandbox", "risk engine bypassed", part("risk_engine", bypass=True), "TN809", 8),
+    ("sandbox", "a key", client("data", "BINANCE", api_key="key"), "TN812", 8),
+    ("sandbox", "a secret", client("data", "BYBIT", api_secret="secret"), "TN812", 8),
+]
+BREAKS_OF_A_RECORDER: list[tuple[str, str, Change, str, int]] = [
+    *(
+        (preset, what, change, code, number)
+        for preset in ENVIRONS
+        for what, change, code, number in (
+            ("a key", client("data", "BINANCE", api_key="key"), "TN812", 8),
+            ("execution at the venue", with_real_execution, "TN812", 8),
+            ("no catalog", node(streaming=None), "TN418", 4),
+        )
+    ),
+    ("production", "environment", node(environment=Environment.SANDBOX), "TN801", 8),
+    ("production", "data client on testnet", client("data", "BINANCE", environment=TESTNET), "TN803", 8),
+    ("production", "unknown stream url", client("data", "BINANCE", base_url_ws="ws://127.0.0.1:9"), "TN807", 8),
+    ("testnet", "environment", node(environment=Environment.LIVE), "TN801", 8),
+    ("testnet", "live stream", client("data", "BYBIT", base_url_ws_public="wss://stream.bybit.com"), "TN807", 8),
+    ("sandbox", "data of the testnet", client("data", "BINANCE", environment=TESTNET), "TN803", 8),
 ]
 
 
@@ -142,6 +168,29 @@ def test_a_configuration_that_breaks_a_guarantee_is_refused(
     settings = settings_of(preset)
     broken = change(TradingNodeConfigFactory.from_settings(settings))
     problems = broken_guarantees(broken, settings)
+    assert code in {problem.code for problem in problems}
+    assert exit_code == exit_code_of(problems)
+
+
+@pytest.mark.parametrize("preset", ENVIRONS)
+def test_what_the_factory_builds_of_a_recorder_keeps_every_guarantee(preset: str) -> None:
+    """Without keys, Redis, execution and a strategy: what a trader's preset asks for is not asked of it."""
+    settings = settings_of(preset, **RECORDER)
+    config = TradingNodeConfigFactory.from_settings(settings)
+    assert () == broken_guarantees(config, settings)
+    assert (["BINANCE", "BYBIT"], {}) == (sorted(config.data_clients), config.exec_clients)
+
+
+@pytest.mark.parametrize(
+    "preset, change, code, exit_code",
+    [
+        pytest.param(preset, change, code, number, id=f"{preset}, {what}")
+        for preset, what, change, code, number in BREAKS_OF_A_RECORDER
+    ],
+)
+def test_a_recorder_that_breaks_a_guarantee_is_refused(preset: str, change: Change, code: str, exit_code: int) -> None:
+    settings = settings_of(preset, **RECORDER)
+    problems = broken_guarantees(change(TradingNodeConfigFactory.from_settings(settings)), settings)
     assert code in {problem.code for problem in problems}
     assert exit_code == exit_code_of(problems)
 

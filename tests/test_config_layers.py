@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from config.layers import Layer, Value, as_bool, layer_of, layer_of_call, merge
+from config.layers import Layer, Value, layer_of, layer_of_call, merge
 from config.problems import Origin
 from config.sources import read_environ
 
@@ -16,21 +16,6 @@ PAIR = {"BINANCE_API_KEY": "key", "BINANCE_API_SECRET": "secret"}
 
 def layer(name: str, **values: Any) -> Layer:
     return Layer(name, {path: Value(value, Origin(name, path)) for path, value in values.items()})
-
-
-@pytest.mark.parametrize("text", ["1", "true", "TRUE", "True", "yes", "YES", "on", "On", " on ", "t", "y"])
-def test_these_mean_yes(text: str) -> None:
-    assert as_bool(text) is True
-
-
-@pytest.mark.parametrize("text", ["0", "false", "FALSE", "no", "off", "Off", "f", "n"])
-def test_these_mean_no(text: str) -> None:
-    assert as_bool(text) is False
-
-
-@pytest.mark.parametrize("text", ["maybe", "", "2", "tru", "enabled"])
-def test_everything_else_means_neither(text: str) -> None:
-    assert as_bool(text) is None
 
 
 @pytest.mark.parametrize(
@@ -64,9 +49,11 @@ def test_what_one_source_says_of_a_venues_environment(
         ({"BYBIT_TESTNET": "false", "BYBIT_DEMO": "false"}, "LIVE"),
     ],
 )
-def test_bybit_has_two_flags(environ: dict[str, str], expected: str) -> None:
+@pytest.mark.parametrize("venue", ["bybit", "binance"])
+def test_each_venue_has_two_flags(environ: dict[str, str], expected: str, venue: str) -> None:
+    environ = {name.replace("BYBIT", venue.upper()): text for name, text in environ.items()}
     found, problems = layer_of(read_environ(environ))
-    assert (expected, ()) == (found.values["bybit.environment"].value, problems)
+    assert (expected, ()) == (found.values[f"{venue}.environment"].value, problems)
 
 
 @pytest.mark.parametrize(
@@ -83,6 +70,21 @@ def test_bybit_has_two_flags(environ: dict[str, str], expected: str) -> None:
             {"BYBIT_TESTNET": "yes", "BYBIT_DEMO": "1"},
             "BYBIT_DEMO",
             "BYBIT_TESTNET and BYBIT_DEMO contradict each other in process environment",
+        ),
+        (
+            {"BINANCE_TESTNET": "yes", "BINANCE_DEMO": "1"},
+            "BINANCE_DEMO",
+            "BINANCE_TESTNET and BINANCE_DEMO contradict each other in process environment",
+        ),
+        (
+            {"REDIS_URL": "redis://redis.internal", "REDIS_HOST": "other"},
+            "REDIS_HOST",
+            "REDIS_HOST and REDIS_URL contradict each other in process environment",
+        ),
+        (
+            {"REDIS_URL": "rediss://redis.internal", "REDIS_SSL": "no"},
+            "REDIS_SSL",
+            "REDIS_SSL and REDIS_URL contradict each other in process environment",
         ),
     ],
 )
@@ -155,6 +157,55 @@ def test_an_argument_of_none_is_no_key() -> None:
 def test_flags_that_contradict_each_other_are_left_for_the_model_to_refuse() -> None:
     found = layer_of_call("call", {"binance": {"testnet": True, "demo": True}})
     assert {"binance.testnet", "binance.demo"} == set(found.values)
+
+
+REDIS = {"host": "localhost", "port": "6379", "username": None, "password": None, "ssl": "false"}
+
+
+@pytest.mark.parametrize(
+    "environ, expected",
+    [
+        ({"REDIS_URL": "redis://redis.internal"}, {**REDIS, "host": "redis.internal"}),
+        (
+            {"REDIS_URL": "rediss://me:p%40ss@redis.internal:6380/0"},
+            {"host": "redis.internal", "port": "6380", "username": "me", "password": "p@ss", "ssl": "true"},
+        ),
+        ({"REDIS_URL": "redis://:pass@[::1]:6380"}, {**REDIS, "host": "::1", "port": "6380", "password": "pass"}),
+        # Beside it a variable may add to it, and say the same in other words.
+        (
+            {"REDIS_URL": "rediss://redis.internal", "REDIS_PORT": "6380", "REDIS_SSL": "YES", "REDIS_TIMEOUT": "5"},
+            {**REDIS, "host": "redis.internal", "port": "6380", "ssl": "YES", "timeout": "5"},
+        ),
+    ],
+)
+def test_a_redis_url_says_every_field_so_that_no_other_layer_adds_to_it(
+    environ: dict[str, str], expected: dict[str, str | None]
+) -> None:
+    found, problems = layer_of(read_environ(environ))
+    said = {path: value.value for path, value in found.values.items()}
+    plain = {path: value.get_secret_value() if isinstance(value, SecretStr) else value for path, value in said.items()}
+    assert ({f"redis.{name}": value for name, value in expected.items()}, ()) == (plain, problems)
+    assert said["redis.password"] is None or isinstance(said["redis.password"], SecretStr)
+    assert "REDIS_URL" == found.values["redis.host"].origin.key
+
+
+@pytest.mark.parametrize(
+    "url, reason",
+    [
+        ("http://redis.internal", "is not valid, expected redis://"),
+        ("redis://", "is not valid, expected redis://"),
+        ("redis://redis.internal:no", "is not valid, expected redis://"),
+        ("redis.internal:6379", "is not valid, expected redis://"),
+        ("redis://:canary@redis.internal/1", "names a database other than 0"),
+        ("redis://:canary@redis.internal/?timeout=canary", "has options behind the address"),
+    ],
+)
+def test_a_redis_url_that_cannot_be_used_says_nothing_and_is_not_repeated(url: str, reason: str) -> None:
+    found, (problem,) = layer_of(read_environ({"REDIS_URL": url}))
+    assert ("TN401", "REDIS_URL", {}) == (problem.code, problem.key, dict(found.values))
+    assert problem.message.startswith(f"REDIS_URL {reason}")
+    assert problem.fix
+    assert "canary" not in str(problem)
 
 
 def test_the_highest_layer_wins_and_what_it_overrode_is_kept_highest_first() -> None:

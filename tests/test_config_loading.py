@@ -4,190 +4,31 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
 
 from config.loading import load
 from config.models import BinanceCredentials, RedisConfig, TradingNodeSettings
-from config.problems import ConfigError, Origin
+from config.problems import ConfigError, Origin, Problem
+from tests.key_generators import binance_hmac_pair, bybit_hmac_pair
 
 DATA = Path(__file__).parent / "data"
 CANARY = "canary-7f3a9"
-TRADER_ID = "NAME-TAG of letters, digits, _ and -, the tag of at most 8 characters, such as TRADER-001"
-LEVEL = "one of TRACE, DEBUG, INFO, WARN, WARNING, ERROR, OFF"
-LEVELS = "COMPONENT=LEVEL,... with levels TRACE, DEBUG, INFO, WARN, WARNING, ERROR, OFF"
-RATE = "COUNT/HH:MM:SS with a count and a span above zero, such as 20/00:00:01"
-URL = "an http:// or https:// url without user, password and query"
-# File, preset, exit code, and line: message of each error, in the order in which they are told.
-BAD: list[tuple[str, str | None, int, tuple[str, ...]]] = [
-    ("trader_id_without_hyphen", None, 4, (f"2: NAUTILUS_TRADER_ID is 'PROD', expected {TRADER_ID}",)),
-    ("trader_id_without_name", None, 4, (f"2: NAUTILUS_TRADER_ID is '-001', expected {TRADER_ID}",)),
-    ("trader_id_without_tag", None, 4, (f"2: NAUTILUS_TRADER_ID is 'TRADER-', expected {TRADER_ID}",)),
-    ("trader_id_not_ascii", None, 4, (f"2: NAUTILUS_TRADER_ID is 'TRÄDER-001', expected {TRADER_ID}",)),
-    ("trader_id_with_space", None, 4, (f"2: NAUTILUS_TRADER_ID is 'MY TRADER-001', expected {TRADER_ID}",)),
-    ("trader_id_tag_too_long", None, 4, (f"2: NAUTILUS_TRADER_ID is 'TRADER-123456789', expected {TRADER_ID}",)),
-    ("trader_id_missing", None, 4, (f"-: NAUTILUS_TRADER_ID is not set, expected {TRADER_ID}",)),
-    ("log_level_unknown", None, 4, (f"3: NAUTILUS_LOG_LEVEL is 'CRITICAL', expected {LEVEL}",)),
-    ("log_level_file_unknown", None, 4, (f"3: NAUTILUS_LOG_LEVEL_FILE is 'VERBOSE', expected {LEVEL}",)),
-    ("log_level_misspelled", None, 4, (f"2: NAUTILUS_LOG_LEVEL is 'debgu', expected {LEVEL}",)),
-    (
-        "log_component_level_unknown",
-        None,
-        4,
-        (f"3: NAUTILUS_LOG_COMPONENT_LEVELS is 'RiskEngine=DEBUG,Portfolio=LOUD', expected {LEVELS}",),
-    ),
-    ("log_format_unknown", None, 4, ("3: NAUTILUS_LOG_FORMAT is 'xml', expected one of text, json",)),
-    ("rate_no_rate", None, 4, (f"3: NAUTILUS_MAX_ORDER_SUBMIT_RATE is 'abc', expected {RATE}",)),
-    ("rate_count_zero", None, 4, (f"3: NAUTILUS_MAX_ORDER_SUBMIT_RATE is '0/00:00:01', expected {RATE}",)),
-    ("rate_span_zero", None, 4, (f"3: NAUTILUS_MAX_ORDER_SUBMIT_RATE is '100/00:00:00', expected {RATE}",)),
-    ("rate_span_one", None, 4, (f"3: NAUTILUS_MAX_ORDER_SUBMIT_RATE is '100/1', expected {RATE}",)),
-    ("rate_span_no_time", None, 4, (f"3: NAUTILUS_MAX_ORDER_MODIFY_RATE is '10/99:99:99', expected {RATE}",)),
-    ("binance_testnet_maybe", None, 4, ("5: BINANCE_TESTNET is 'maybe', expected true or false",)),
-    (
-        "binance_flag_contradicts",
-        None,
-        4,
-        ("3: BINANCE_ENVIRONMENT and BINANCE_TESTNET contradict each other in binance_flag_contradicts.bad.env",),
-    ),
-    (
-        "bybit_flags_contradict",
-        None,
-        4,
-        ("3: BYBIT_TESTNET and BYBIT_DEMO contradict each other in bybit_flags_contradict.bad.env",),
-    ),
-    (
-        "binance_environment_unknown",
-        None,
-        4,
-        ("3: BINANCE_ENVIRONMENT is 'TESTNT', expected one of LIVE, TESTNET, DEMO",),
-    ),
-    (
-        "binance_account_type_unknown",
-        None,
-        4,
-        ("2: BINANCE_ACCOUNT_TYPE is 'USDT_FUTURE', expected one of SPOT, USDT_FUTURES, COIN_FUTURES",),
-    ),
-    ("binance_coin_futures_testnet", None, 4, ("4: Nautilus has no COIN_FUTURES execution on Binance's TESTNET",)),
-    (
-        "binance_us_futures",
-        None,
-        4,
-        ("2: Binance.US has live SPOT only: set BINANCE_ACCOUNT_TYPE=SPOT and no testnet",),
-    ),
-    (
-        "binance_url_unencrypted",
-        None,
-        4,
-        (
-            "2: BINANCE_BASE_URL_HTTP would send keys to the exchange unencrypted",
-            "3: BINANCE_BASE_URL_WS would send keys to the exchange unencrypted",
-        ),
-    ),
-    ("binance_url_with_password", None, 4, (f"2: BINANCE_BASE_URL_HTTP is not valid, expected {URL}",)),
-    (
-        "binance_secret_missing",
-        None,
-        5,
-        ("2: BINANCE_API_KEY is set for BINANCE LIVE, but BINANCE_API_SECRET is missing or empty",),
-    ),
-    (
-        "binance_leverage_too_high",
-        None,
-        4,
-        ("2: BINANCE_LEVERAGES is 'BTCUSDT=126', expected SYMBOL=LEVERAGE,... with 1 to 125",),
-    ),
-    (
-        "binance_instruments_of_bybit",
-        None,
-        4,
-        ("2: BINANCE_INSTRUMENT_IDS must end in .BINANCE: BTCUSDT-LINEAR.BYBIT",),
-    ),
-    (
-        "bybit_spot_beside_linear",
-        None,
-        4,
-        ("2: SPOT cannot stand beside another product type: one account, one kind of margin",),
-    ),
-    ("venue_unknown", None, 4, ("2: NAUTILUS_VENUES is 'BINANCE,KRAKEN', expected a list of BINANCE, BYBIT",)),
-    (
-        "redis_port_of_kubernetes",
-        None,
-        4,
-        ("3: REDIS_PORT is 'tcp://10.0.0.1:6379', expected a whole number from 1 to 65535",),
-    ),
-    ("redis_url_as_host", None, 4, ("2: REDIS_HOST is not valid, expected a host name or address without port",)),
-    ("redis_timeout_half_a_second", None, 4, ("3: REDIS_TIMEOUT is '0.5', expected a whole number from 1 to 30",)),
-    ("state_without_redis", None, 4, ("2: NAUTILUS_SAVE_STATE needs Redis: set REDIS_HOST",)),
-    (
-        "lookback_too_short",
-        None,
-        4,
-        ("3: NAUTILUS_RECONCILIATION_LOOKBACK_MINS is '30', expected a whole number from 60 to 525600",),
-    ),
-    ("stop_timeout_not_finite", None, 4, ("2: NAUTILUS_STOP_TIMEOUT is 'inf', expected a number from 5 to 600",)),
-    (
-        "flush_interval_with_unit",
-        None,
-        4,
-        ("2: NAUTILUS_FLUSH_INTERVAL_MS is '2s', expected a whole number from 100 to 10000",),
-    ),
-    (
-        "secret_file_missing",
-        None,
-        4,
-        ("2: REDIS_PASSWORD_FILE names /nonexistent/redis_password, which cannot be read: no such file or directory",),
-    ),
-    (
-        "secret_and_its_file",
-        None,
-        4,
-        ("3: REDIS_PASSWORD and REDIS_PASSWORD_FILE are both set in secret_and_its_file.bad.env",),
-    ),
-    ("line_without_equals", None, 4, ("4: line_without_equals.bad.env line 4 is not NAME=value",)),
-    ("preset_unknown", None, 2, ("2: NAUTILUS_PRESET is 'prod', expected one of production, testnet, sandbox",)),
-    (
-        "many",
-        None,
-        5,
-        (
-            "6: BINANCE_TESTNET is 'maybe', expected true or false",
-            "7: BYBIT_API_KEY is set for BYBIT LIVE, but BYBIT_API_SECRET is missing or empty",
-            f"2: NAUTILUS_TRADER_ID is 'PROD', expected {TRADER_ID}",
-            "4: REDIS_PORT is '0', expected a whole number from 1 to 65535",
-            f"3: NAUTILUS_LOG_LEVEL is 'CRITICAL', expected {LEVEL}",
-            f"5: NAUTILUS_MAX_ORDER_SUBMIT_RATE is '100/1', expected {RATE}",
-        ),
-    ),
-    (
-        "production_unsaid",
-        "production",
-        8,
-        (
-            "3: NAUTILUS_STOP_TIMEOUT is '1', expected a number from 5 to 600",
-            "-: NAUTILUS_ENVIRONMENT is not set; production trades real money only when it is LIVE",
-            "-: NAUTILUS_VENUES is not set; production trades only on venues that are named",
-            "-: REDIS_HOST is not set; production keeps its orders and positions in Redis",
-        ),
-    ),
-    (
-        "production_on_testnet",
-        "production",
-        8,
-        ("5: BINANCE_TESTNET puts BINANCE on TESTNET; production is LIVE only",),
-    ),
-    (
-        "production_delay_too_short",
-        "production",
-        4,
-        ("7: NAUTILUS_RECONCILIATION_STARTUP_DELAY_SECS is 5, expected a number from 10 to 60 in production",),
-    ),
-    ("testnet_live", "testnet", 8, ("3: NAUTILUS_ENVIRONMENT is LIVE, which contradicts this preset",)),
-    ("testnet_with_live_key", "testnet", 5, ("2: BINANCE is to run on TESTNET, but BINANCE_API_KEY is a LIVE key",)),
-    ("sandbox_without_venue", "sandbox", 4, ("-: no venue is on: no key is set and NAUTILUS_VENUES names none",)),
-]
+PASSWORD = "vT4mZq8Xw2Lr9Kd6"
+REDIS = {"REDIS_HOST": "localhost"}
+# In the shapes that the exchanges give them.
+BINANCE = dict(zip(("BINANCE_API_KEY", "BINANCE_API_SECRET"), binance_hmac_pair(Random(1)), strict=True))
+BYBIT = dict(zip(("BYBIT_API_KEY", "BYBIT_API_SECRET"), bybit_hmac_pair(Random(2)), strict=True))
+TESTNET = {**BYBIT, "BYBIT_TESTNET": "true"}
+FUTURES = {**BINANCE, "BINANCE_TESTNET": "true"}
+
+
+def told(problems: Iterable[Problem]) -> list[tuple[str, str]]:
+    return [(problem.code, problem.key) for problem in problems]
 
 
 def from_env(environ: Mapping[str, str] | None = None, env_file: Any = None, **values: Any) -> TradingNodeSettings:
@@ -203,42 +44,6 @@ def refused(environ: Mapping[str, str] | None = None, env_file: Any = None, **va
     with pytest.raises(ConfigError) as caught:
         from_env(environ, env_file, **values)
     return caught.value
-
-
-def bad(name: str, preset: str | None, environ: Mapping[str, str] | None = None) -> ConfigError:
-    with pytest.raises(ConfigError) as caught:
-        TradingNodeSettings.from_env(
-            env_file=DATA / f"{name}.bad.env",
-            environ={"NAUTILUS_SECRETS_DIR": str(DATA), **(environ or {})},
-            preset=preset,
-        )
-    return caught.value
-
-
-@pytest.mark.parametrize("name, preset, code, expected", BAD, ids=[row[0] for row in BAD])
-def test_a_broken_file_is_told_in_full(name: str, preset: str | None, code: int, expected: tuple[str, ...]) -> None:
-    error = bad(name, preset)
-    found = [problem for problem in error.problems if not problem.is_warning]
-    told = tuple(f"{problem.origin.line if problem.origin else '-'}: {problem.message}" for problem in found)
-    # The folder of the checkout is no part of what is expected.
-    assert expected == tuple(text.replace(f"{DATA}/", "") for text in told)
-    assert code == error.exit_code
-    assert all(problem.fix for problem in found)
-    assert "canary" not in f"{error}{error!r}{[problem.to_dict() for problem in found]}"
-
-
-def test_every_broken_file_is_in_the_table_and_says_nothing_else() -> None:
-    assert sorted(path.name for path in DATA.glob("*.env")) == sorted(f"{row[0]}.bad.env" for row in BAD)
-
-
-@pytest.mark.parametrize("name", [row[0] for row in BAD if row[1] is None and row[2] == 4 and "preset" not in row[0]])
-def test_what_is_broken_stays_so_under_every_preset(name: str) -> None:
-    messages = {problem.message for problem in bad(name, None).problems if not problem.is_warning}
-    for preset in ("production", "testnet", "sandbox"):
-        # Keys are not looked at where execution is simulated; what a key contradicts is then no contradiction.
-        if name == "binance_coin_futures_testnet" and preset == "sandbox":
-            continue
-        assert messages <= {problem.message for problem in bad(name, preset).problems}
 
 
 # --- precedence and provenance ---------------------------------------------------------------------------------------
@@ -449,9 +254,14 @@ def test_a_rule_is_silent_about_a_value_that_was_bad_itself() -> None:
 
 
 def test_warnings_are_not_drawn_from_settings_of_which_a_part_was_bad() -> None:
-    """BINANCE_TESTNET=maybe is an error; it is not also a live key in use."""
-    error = refused({"BINANCE_API_KEY": "k", "BINANCE_API_SECRET": "s", "BINANCE_TESTNET": "maybe"})
+    """BINANCE_TESTNET=maybe is an error; it is not also a live key in use, nor are books without Redis told."""
+    error = refused({**BINANCE, "BINANCE_TESTNET": "maybe"})
     assert ["BINANCE_TESTNET"] == [problem.key for problem in error.problems]
+
+
+def test_what_is_weak_about_a_value_is_told_beside_bad_values_elsewhere() -> None:
+    error = refused({**BINANCE, "BINANCE_API_KEY": "key", "BINANCE_TESTNET": "maybe"})
+    assert [("TN401", "BINANCE_TESTNET"), ("TN319", "BINANCE_API_KEY")] == told(error.problems)
 
 
 @pytest.mark.parametrize(
@@ -489,18 +299,178 @@ def test_the_gravest_problem_under_production_decides(environ: dict[str, str], c
 @pytest.mark.parametrize(
     "environ, codes",
     [
-        ({"NAUTILUS_VENUES": "BINANCE", "REDIS_HOST": "r"}, []),
-        ({"NAUTILUS_VENUES": "BINANCE"}, ["TN303"]),
-        ({"REDIS_HOST": "r", "NAUTILUS_RECONCILIATION_LOOKBACK_MINS": "60"}, ["TN301"]),
-        ({"REDIS_HOST": "r", "BYBIT_API_KEY": "k", "BYBIT_API_SECRET": "s"}, ["TN302"]),
-        ({"REDIS_HOST": "r", "BYBIT_API_KEY": "k", "BYBIT_API_SECRET": "s", "BYBIT_TESTNET": "1"}, []),
-        ({"REDIS_HOST": "r", "BYBIT_API_KEY": "k", "BYBIT_API_SECRET": "s", "NAUTILUS_ENVIRONMENT": "LIVE"}, []),
+        ({"NAUTILUS_VENUES": "BINANCE", **REDIS}, []),
+        ({"NAUTILUS_VENUES": "BINANCE"}, ["TN303 REDIS_HOST"]),
+        ({**REDIS, "NAUTILUS_RECONCILIATION_LOOKBACK_MINS": "60"}, ["TN301 NAUTILUS_RECONCILIATION_LOOKBACK_MINS"]),
+        ({**REDIS, **BYBIT}, ["TN302 NAUTILUS_ENVIRONMENT"]),
+        ({**REDIS, **BYBIT, "BYBIT_TESTNET": "1"}, []),
+        ({**REDIS, **BYBIT, "NAUTILUS_ENVIRONMENT": "LIVE"}, []),
+        # Keys that are none, or not as the exchange makes them.
+        (
+            {**REDIS, **TESTNET, "BYBIT_API_KEY": "key", "BYBIT_API_SECRET": "secret"},
+            ["TN319 BYBIT_API_KEY", "TN319 BYBIT_API_SECRET"],
+        ),
+        ({**REDIS, **TESTNET, "BYBIT_API_SECRET": BYBIT["BYBIT_API_SECRET"][:-1]}, ["TN308 BYBIT_API_SECRET"]),
+        # Redis beyond this machine.
+        ({"REDIS_HOST": "redis"}, ["TN311 REDIS_PASSWORD"]),
+        ({"REDIS_HOST": "redis", "REDIS_PASSWORD": PASSWORD}, []),
+        ({"REDIS_HOST": "redis.internal", "REDIS_PASSWORD": PASSWORD}, ["TN312 REDIS_SSL"]),
+        ({"REDIS_HOST": "redis.internal", "REDIS_SSL": "1"}, ["TN311 REDIS_PASSWORD"]),
+        ({"REDIS_HOST": "redis.internal", "REDIS_SSL": "1", "REDIS_PASSWORD": PASSWORD}, []),
+        ({"REDIS_URL": f"rediss://:{PASSWORD}@redis.internal"}, []),
+        ({"REDIS_URL": f"redis://:{PASSWORD}@10.0.0.1"}, ["TN312 REDIS_SSL"]),
+        ({"REDIS_HOST": "::1"}, []),
+        ({"REDIS_HOST": "redis.example.com", "REDIS_SSL": "1", "REDIS_PASSWORD": PASSWORD}, ["TN318 REDIS_HOST"]),
+        ({**REDIS, "REDIS_PASSWORD": "changeme"}, ["TN316 REDIS_PASSWORD"]),
+        ({**REDIS, "REDIS_PASSWORD": '"pass word"'}, ["TN315 REDIS_PASSWORD"]),
+        # Rates that the exchange would not take.
+        *(
+            ({**REDIS, **keys, name: rate}, [f"TN313 {name}"] * over)
+            for keys, name, rate, over in (
+                (TESTNET, "NAUTILUS_MAX_ORDER_SUBMIT_RATE", "10/00:00:01", False),
+                (TESTNET, "NAUTILUS_MAX_ORDER_SUBMIT_RATE", "11/00:00:01", True),
+                (TESTNET, "NAUTILUS_MAX_ORDER_MODIFY_RATE", "11/00:01:00", True),
+                (FUTURES, "NAUTILUS_MAX_ORDER_SUBMIT_RATE", "20/00:00:01", False),
+                (FUTURES, "NAUTILUS_MAX_ORDER_SUBMIT_RATE", "21/00:00:01", True),
+                (FUTURES, "NAUTILUS_MAX_ORDER_MODIFY_RATE", "300/00:00:15", False),
+                (FUTURES, "NAUTILUS_MAX_ORDER_MODIFY_RATE", "301/00:00:15", True),
+                # Nobody sends an order there.
+                ({"NAUTILUS_VENUES": "BINANCE"}, "NAUTILUS_MAX_ORDER_MODIFY_RATE", "1000/00:00:01", False),
+            )
+        ),
+        # What a template or a document says.
+        ({"NAUTILUS_TRADER_ID": "YOURNAME-001"}, ["TN317 NAUTILUS_TRADER_ID"]),
+        (
+            {**REDIS, **TESTNET, "BYBIT_PROXY_URL": f"http://me:{CANARY}@proxy.example:3128"},
+            ["TN318 BYBIT_PROXY_URL"],
+        ),
+        # Names that nothing reads, or that have another name now.
+        ({"NAUTILUS_LOGLEVEL": "DEBUG"}, ["TN305 NAUTILUS_LOGLEVEL"]),
+        ({"redis_host": "redis"}, ["TN305 redis_host"]),
+        ({"NAUTILUS_TIMEOUT_CONNECTION": "60"}, ["TN306 NAUTILUS_TIMEOUT_CONNECTION"]),
     ],
 )
 def test_what_is_risky_is_a_warning_and_no_error(environ: dict[str, str], codes: list[str]) -> None:
     warnings = from_env(environ).warnings
+    assert codes == [f"{code} {key}" for code, key in told(warnings)]
+    assert all(problem.is_warning and problem.fix for problem in warnings)
+    assert CANARY not in "".join(map(str, warnings))
+
+
+def test_a_pair_of_which_one_half_was_overridden_is_told_with_both_places(tmp_path: Path) -> None:
+    """A pair may well stand in two sources; a half that is left over makes it doubtful."""
+    key, secret = BYBIT.values()
+    new = {"BYBIT_ENVIRONMENT": "TESTNET", "BYBIT_TESTNET_API_SECRET": secret[::-1]}
+    path = tmp_path / ".env"
+    path.write_text(f"BYBIT_TESTNET_API_KEY={key}\n")
+    path.chmod(0o600)
+    assert () == from_env({**REDIS, **new}, path).warnings
+    path.write_text(f"BYBIT_TESTNET_API_KEY={key}\nBYBIT_TESTNET_API_SECRET={secret}\n")
+    (problem,) = from_env({**REDIS, **new}, path).warnings
+    assert ("TN314", "BYBIT_TESTNET_API_SECRET") == (problem.code, problem.key)
+    expected = f"BYBIT_TESTNET_API_KEY comes from {path} line 1, but BYBIT_TESTNET_API_SECRET from process environment"
+    assert expected in problem.message
+    assert not {key, secret} & set(str(problem).split())
+    both = {**new, "BYBIT_TESTNET_API_KEY": key[::-1]}
+    assert () == from_env({**REDIS, **both}, path).warnings
+
+
+@pytest.mark.parametrize("mode, codes", [(0o600, []), (0o640, []), (0o604, ["TN309"]), (0o602, ["TN309"])])
+@pytest.mark.parametrize("where", ["env file", "secret file"])
+def test_a_secret_that_every_user_may_read_is_a_warning(
+    tmp_path: Path, where: str, mode: int, codes: list[str]
+) -> None:
+    path = tmp_path / "file"
+    path.write_text(f"REDIS_PASSWORD={PASSWORD}\n" if where == "env file" else PASSWORD)
+    path.chmod(mode)
+    if where == "env file":
+        warnings = from_env(REDIS, path).warnings
+    else:
+        warnings = from_env({**REDIS, "REDIS_PASSWORD_FILE": str(path)}).warnings
     assert codes == [problem.code for problem in warnings]
-    assert all(problem.is_warning for problem in warnings)
+    assert [f"chmod 600 {path}"] * len(codes) == [problem.fix for problem in warnings]
+
+
+def test_an_env_file_without_a_secret_may_be_read_by_everybody(tmp_path: Path) -> None:
+    path = tmp_path / ".env"
+    path.write_text("REDIS_HOST=localhost\n")
+    path.chmod(0o644)
+    assert () == from_env({}, path).warnings
+
+
+def test_a_directory_that_everybody_may_write_is_told_once_with_the_variable_that_names_it(tmp_path: Path) -> None:
+    """The state directory would be made below it; so would the logs, which need no word of their own."""
+    tmp_path.chmod(0o777)
+    state = tmp_path / "state"
+    (below,) = from_env({"NAUTILUS_STATE_DIR": str(state)}).warnings
+    assert ("TN310", "NAUTILUS_STATE_DIR") == (below.code, below.key)
+    assert f"{state} (NAUTILUS_STATE_DIR) would be made in {tmp_path}, where every user of this " in below.message
+    (itself,) = from_env({"NAUTILUS_STATE_DIR": str(tmp_path)}).warnings
+    assert f"{tmp_path} (NAUTILUS_STATE_DIR) is writable for every user of this machine" == itself.message
+    assert itself.fix.startswith(f"chmod o-w {tmp_path}, or set NAUTILUS_STATE_DIR")
+    state.mkdir(mode=0o700)
+    assert () == from_env({"NAUTILUS_STATE_DIR": str(state)}).warnings
+
+
+# --- worth knowing ---------------------------------------------------------------------------------------------------
+
+
+def test_other_hosts_are_noted_with_the_variables_that_name_them() -> None:
+    """Only of venues that are on, and never the exchange's own."""
+    gateway = {
+        "base_url_http": "https://gateway.internal:8443",
+        "base_url_ws": "wss://gateway.internal:8443/ws",
+        "base_url_ws_api": "wss://ws-fapi.binance.com/ws-fapi/v1",
+    }
+    settings = from_env(REDIS, venues=("BINANCE",), binance=gateway, bybit={"base_url_http": "http://127.0.0.1:1"})
+    assert () == settings.warnings
+    (note,) = settings.notes
+    assert ("TN001", "binance.base_url_http", "note") == (note.code, note.key, note.severity)
+    names = "binance.base_url_http, binance.base_url_ws"
+    assert f"gateway.internal:8443 is not the exchange's own host ({names})" == note.message
+    assert Origin("arguments of the call", "binance.base_url_http") == note.origin
+    (same,) = from_env({**REDIS, "NAUTILUS_VENUES": "BYBIT", "BYBIT_BASE_URL_HTTP": "http://127.0.0.1:1"}).notes
+    assert "127.0.0.1:1 is not the exchange's own host (BYBIT_BASE_URL_HTTP)" == same.message
+
+
+def test_a_default_rate_that_the_exchange_would_not_take_is_noted() -> None:
+    assert () == from_env({**REDIS, **FUTURES}).notes
+    (note,) = from_env({**REDIS, **TESTNET}).notes
+    assert ("TN004", "NAUTILUS_MAX_ORDER_SUBMIT_RATE") == (note.code, note.key)
+    assert "NAUTILUS_MAX_ORDER_SUBMIT_RATE is 20/00:00:01: more than the 10 orders in 1 s" in note.message
+    assert "set NAUTILUS_MAX_ORDER_SUBMIT_RATE=10/00:00:01" == note.fix
+
+
+def test_what_kubernetes_sets_is_noted_and_not_taken() -> None:
+    settings = from_env({"REDIS_PORT": "tcp://10.0.0.1:6379", "REDIS_HOST": "localhost"})
+    assert settings.redis is not None
+    assert 6379 == settings.redis.port
+    assert ([], [("TN002", "REDIS_PORT")]) == (told(settings.warnings), told(settings.notes))
+
+
+def test_what_was_overridden_is_kept_highest_first(tmp_path: Path) -> None:
+    paths = [tmp_path / "a.env", tmp_path / "b.env"]
+    for number, path in enumerate(paths):
+        path.write_text(f"# {number}\nREDIS_PORT={6380 + number}\n")
+    overridden = from_env({"REDIS_PORT": "6379"}, paths).overridden
+    assert {"redis.port"} == set(overridden)
+    assert [("6381", Origin(str(paths[1]), "REDIS_PORT", 2)), ("6380", Origin(str(paths[0]), "REDIS_PORT", 2))] == [
+        (value.value, value.origin) for value in overridden["redis.port"]
+    ]
+
+
+def test_problems_come_in_the_order_of_their_sources_and_lines(tmp_path: Path) -> None:
+    path = tmp_path / ".env"
+    path.write_text("NAUTILUS_LOG_LEVEL=LOUD\nREDIS_PORT=0\nNAUTILUS_LOGLEVEL=INFO\nBINANCE_TESTNET=maybe\n")
+    error = refused({"NAUTILUS_STOP_TIMEOUT": "1", "NAUTILUS_TRADER_ID": ""}, path)
+    assert [
+        ("NAUTILUS_LOG_LEVEL", 1),
+        ("REDIS_PORT", 2),
+        ("NAUTILUS_LOGLEVEL", 3),
+        ("BINANCE_TESTNET", 4),
+        ("NAUTILUS_STOP_TIMEOUT", None),
+        ("NAUTILUS_TRADER_ID", -1),
+    ] == [(problem.key, problem.origin.line if problem.origin else -1) for problem in error.problems]
 
 
 # --- secrets ---------------------------------------------------------------------------------------------------------
@@ -606,7 +576,7 @@ def test_key_pasted_into_the_wrong_variable_is_not_shown(name: str) -> None:
 
 
 def test_live_said_of_a_venue_under_testnet_is_8_whatever_keys_are_there() -> None:
-    keys = {"BINANCE_FUTURES_TESTNET_API_KEY": "k", "BINANCE_FUTURES_TESTNET_API_SECRET": "s"}
+    keys = {name.replace("BINANCE", "BINANCE_FUTURES_TESTNET"): text for name, text in BINANCE.items()}
     error = refused({**keys, "BINANCE_ENVIRONMENT": "LIVE"}, preset="testnet")
     assert 8 == error.exit_code
     assert ["TN808"] == [problem.code for problem in error.problems]

@@ -111,6 +111,7 @@ DEFAULTS: list[tuple[type[BaseModel], dict[str, Any]]] = [
         {
             "trader_id": "TRADER-001",
             "environment": ConfigEnvironment.SANDBOX,
+            "role": "trader",
             "execution": "VENUE",
             "venues": None,
             "binance": None,
@@ -186,7 +187,9 @@ ACCEPTED: list[tuple[type[BaseModel], str, Any, Any]] = [
     *((TradingNodeSettings, "environment", text, "LIVE") for text in ("LIVE", "live", " Live ")),
     (TradingNodeSettings, "environment", "sandbox", "SANDBOX"),
     (TradingNodeSettings, "environment", ConfigEnvironment.LIVE, "LIVE"),
-    (TradingNodeSettings, "execution", "simulated", "SIMULATED"),
+    *((TradingNodeSettings, "execution", text.lower(), text) for text in ("VENUE", "SIMULATED", "NONE")),
+    *((TradingNodeSettings, "role", text, "recorder") for text in ("recorder", "RECORDER", " Recorder ")),
+    (TradingNodeSettings, "role", "TRADER", "trader"),
     (TradingNodeSettings, "venues", "binance, Bybit", ("BINANCE", "BYBIT")),
     (TradingNodeSettings, "venues", ["bybit"], ("BYBIT",)),
     (TradingNodeSettings, "venues", "BINANCE,BINANCE", ("BINANCE",)),
@@ -305,6 +308,7 @@ REFUSED: list[tuple[type[BaseModel], str, Any]] = [
     (TradingNodeSettings, "environment", "PRODUCTION"),
     (TradingNodeSettings, "environment", "BACKTEST"),
     (TradingNodeSettings, "execution", "PAPER"),
+    *((TradingNodeSettings, "role", text) for text in ("record", "", "trader,recorder", None)),
     (TradingNodeSettings, "venues", "BINANCE,KRAKEN"),
     (TradingNodeSettings, "venues", ()),
     (TradingNodeSettings, "trusted_endpoints", "gateway.example"),
@@ -372,16 +376,26 @@ MISFITS: list[tuple[type[BaseModel], dict[str, Any], str]] = [
     (BinanceCredentials, {"testnet": True, "environment": "LIVE"}, "contradict"),
     (BybitCredentials, {"demo": True, "environment": "TESTNET"}, "contradict"),
     (BinanceCredentials, {"testnet": "maybe"}, "True or False"),
-    (BybitCredentials, {"product_types": "SPOT,LINEAR"}, "SPOT cannot stand beside"),
+    (BybitCredentials, {"product_types": "SPOT,LINEAR"}, "product_types has SPOT beside another one"),
     (BybitCredentials, {"product_types": "SPOT", "leverages": {"BTCUSDT": 2}}, "for derivatives"),
     (TradingNodeSettings, {"binance": {"instrument_ids": "BTCUSDT-LINEAR.BYBIT"}}, "must end in .BINANCE"),
     (TradingNodeSettings, {"bybit": {"instrument_ids": "BTCUSDT-PERP.BINANCE"}}, "must end in .BYBIT"),
-    (TradingNodeSettings, {"load_state": True, "redis": None}, "load_state needs Redis"),
-    (TradingNodeSettings, {"save_state": True, "redis": None}, "save_state needs Redis"),
+    (TradingNodeSettings, {"load_state": True, "redis": None}, "load_state is true, which needs Redis"),
+    (TradingNodeSettings, {"save_state": True, "redis": None}, "save_state is true, which needs Redis"),
+    (
+        TradingNodeSettings,
+        {"max_notional_per_order": "BTCUSDT.KRAKEN=5"},
+        "no venue that can be traded here: BTCUSDT.K",
+    ),
+    (
+        TradingNodeSettings,
+        {"external_order_claims": "A.BINANCE,B.KRAKEN"},
+        "no venue that can be traded here: B.KRAKEN",
+    ),
     (
         TradingNodeSettings,
         {"binance": {**PAIR, "account_type": "COIN_FUTURES", "testnet": True}},
-        "no COIN_FUTURES execution on Binance's TESTNET",
+        "COIN_FUTURES, which Nautilus cannot execute on TESTNET",
     ),
 ]
 
@@ -390,7 +404,9 @@ MISFITS: list[tuple[type[BaseModel], dict[str, Any], str]] = [
 def test_settings_that_do_not_fit_together_are_refused(
     model: type[BaseModel], values: dict[str, Any], message: str
 ) -> None:
-    assert message in str(refused(model, **values))
+    error = refused(model, **values)
+    assert message in str(error)
+    assert all(item["ctx"]["fix"] for item in error.errors())
 
 
 @pytest.mark.parametrize(
@@ -537,6 +553,18 @@ def test_folders_are_below_the_state_directory_unless_said() -> None:
     )
     assert (Path("/l"), Path("/c")) == (said.log_directory, said.catalog_path)
     assert "TRADER-001" == make(TradingNodeSettings).state_directory.name
+
+
+def test_a_recorder_has_a_state_directory_beside_its_trader_s() -> None:
+    """Two processes of one trader id never write the same file."""
+    made = make(TradingNodeSettings, state_dir="/state", role="recorder")
+    assert (Path("/state/recorder"), Path("/state/recorder/logs")) == (made.state_directory, made.log_directory)
+    assert ("TRADER-001", "recorder") == make(TradingNodeSettings, role="recorder").state_directory.parts[-2:]
+
+
+def test_what_was_not_read_from_anywhere_has_no_origin_and_nothing_to_tell() -> None:
+    made = make(TradingNodeSettings)
+    assert ({}, {}, (), (), None) == (made.origins, made.overridden, made.warnings, made.notes, made.preset)
 
 
 def test_simulated_execution_has_a_catalog_folder_of_its_own() -> None:

@@ -4,27 +4,39 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
 
-from config.loading import with_preset
+from config.judging import with_preset
 from config.models import TradingNodeSettings
 from config.presets import PRESETS, guard
 from config.problems import ConfigError
+from tests.key_generators import alphanumeric, binance_hmac_pair, bybit_hmac_pair
 
-BINANCE = {"BINANCE_API_KEY": "k", "BINANCE_API_SECRET": "s"}
-BYBIT = {"BYBIT_API_KEY": "k", "BYBIT_API_SECRET": "s"}
+BINANCE = dict(zip(("BINANCE_API_KEY", "BINANCE_API_SECRET"), binance_hmac_pair(Random("presets")), strict=True))
+BYBIT = dict(zip(("BYBIT_API_KEY", "BYBIT_API_SECRET"), bybit_hmac_pair(Random("presets")), strict=True))
+REDIS = {"REDIS_HOST": "redis", "REDIS_PASSWORD": alphanumeric(Random("redis"), 32)}
 # What each preset accepts; every case below changes one thing in it.
 GOOD = {
-    "production": {"NAUTILUS_ENVIRONMENT": "LIVE", "NAUTILUS_VENUES": "BINANCE", "REDIS_HOST": "redis", **BINANCE},
-    "testnet": {**BINANCE, "BINANCE_TESTNET": "true", "REDIS_HOST": "redis"},
+    "production": {"NAUTILUS_ENVIRONMENT": "LIVE", "NAUTILUS_VENUES": "BINANCE", **REDIS, **BINANCE},
+    "testnet": {**BINANCE, "BINANCE_TESTNET": "true", **REDIS},
     "sandbox": {"NAUTILUS_VENUES": "BINANCE"},
 }
+# What makes a recorder of each of them.
+RECORDER = {
+    "NAUTILUS_ROLE": "recorder",
+    "NAUTILUS_CATALOG_PATH": "/catalog",
+    "BINANCE_INSTRUMENT_IDS": "BTCUSDT-PERP.BINANCE",
+    "NAUTILUS_VENUES": "BINANCE",
+}
+KEYLESS = {"BINANCE_API_KEY": "", "BINANCE_API_SECRET": "", "REDIS_HOST": "", "REDIS_PASSWORD": ""}
 
 
 def load(preset: str, changes: Mapping[str, str], **options: Any) -> TradingNodeSettings:
-    environ = {"NAUTILUS_TRADER_ID": "TRADER-001", "NAUTILUS_SECRETS_DIR": "/", **GOOD[preset], **changes}
+    environ = {"NAUTILUS_TRADER_ID": "TRADER-001", "NAUTILUS_SECRETS_DIR": "/", "HOME": "/home/trader"}
+    environ |= {**GOOD[preset], **changes}
     return TradingNodeSettings.from_env(**{"env_file": None, "environ": environ, "preset": preset, **options})
 
 
@@ -37,7 +49,23 @@ def refused(preset: str, changes: Mapping[str, str], **options: Any) -> ConfigEr
 @pytest.mark.parametrize("preset", PRESETS)
 def test_what_is_good_passes_without_a_warning(preset: str) -> None:
     settings = load(preset, {})
-    assert (preset, (), ("BINANCE",)) == (settings.preset, settings.warnings, settings.active_venues)
+    assert (preset, (), (), ("BINANCE",)) == (
+        settings.preset,
+        settings.warnings,
+        settings.notes,
+        settings.active_venues,
+    )
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_a_recorder_needs_no_key_and_no_redis_under_any_preset(preset: str) -> None:
+    """It takes none either, and no setting of them can be wrong."""
+    bare, beside = load(preset, {**RECORDER, **KEYLESS}), load(preset, {**RECORDER, **BYBIT, "REDIS_PORT": "0"})
+    for settings in (bare, beside):
+        found = (settings.preset, settings.role, settings.execution, settings.redis, settings.active_venues)
+        assert (preset, "recorder", "NONE", None, ("BINANCE",)) == found
+        assert not settings.credentials("BINANCE").has_key
+        assert () == settings.warnings
 
 
 @pytest.mark.parametrize(
@@ -118,7 +146,7 @@ VIOLATIONS: list[tuple[str, dict[str, str], int, str, str]] = [
         "is 9.5, expected a number from 10 to 60 in production",
     ),
     # testnet: LIVE contradicts it
-    ("testnet", {"NAUTILUS_ENVIRONMENT": "LIVE"}, 8, "NAUTILUS_ENVIRONMENT", "contradicts this preset"),
+    ("testnet", {"NAUTILUS_ENVIRONMENT": "LIVE"}, 8, "NAUTILUS_ENVIRONMENT", "contradicts preset {preset}"),
     # testnet: every client on TESTNET or DEMO, with credentials meant for it
     ("testnet", {"BINANCE_TESTNET": "false"}, 8, "BINANCE_TESTNET", "puts BINANCE on LIVE; testnet is TESTNET or DEMO"),
     (
@@ -143,11 +171,40 @@ VIOLATIONS: list[tuple[str, dict[str, str], int, str, str]] = [
     ("testnet", {"BINANCE_BASE_URL_HTTP": "https://fapi.binance.com"}, 8, "BINANCE_BASE_URL_HTTP", "a live host"),
     ("testnet", {"BINANCE_BASE_URL_WS_STREAM": "wss://fstream.binance.com"}, 8, "BINANCE_BASE_URL_WS_STREAM", "a live"),
     # sandbox
-    ("sandbox", {"NAUTILUS_ENVIRONMENT": "LIVE"}, 8, "NAUTILUS_ENVIRONMENT", "contradicts this preset"),
+    ("sandbox", {"NAUTILUS_ENVIRONMENT": "LIVE"}, 8, "NAUTILUS_ENVIRONMENT", "contradicts preset {preset}"),
     ("sandbox", {"NAUTILUS_EXECUTION": "VENUE"}, 8, "NAUTILUS_EXECUTION", "never sends an order to a venue"),
     ("sandbox", {"BINANCE_TESTNET": "on"}, 8, "BINANCE_TESTNET", "sandbox is LIVE only"),
     ("sandbox", {"BINANCE_BASE_URL_HTTP": "https://demo-fapi.binance.com"}, 8, "BINANCE_BASE_URL_HTTP", "demo host"),
     ("sandbox", {"NAUTILUS_VENUES": ""}, 4, "NAUTILUS_VENUES", "no venue is on"),
+    # a recorder: a catalog to write to and something to write, under each preset
+    *(
+        (preset, {**RECORDER, name: ""}, 4, name, "is not set; a recorder writes")
+        for preset in ("production", "testnet", "sandbox")
+        for name in ("NAUTILUS_CATALOG_PATH", "BINANCE_INSTRUMENT_IDS")
+    ),
+    # a recorder: what the presets say of environments, venues and hosts
+    ("production", {**RECORDER, "NAUTILUS_ENVIRONMENT": ""}, 8, "NAUTILUS_ENVIRONMENT", "is not set"),
+    ("production", {**RECORDER, **KEYLESS, "NAUTILUS_VENUES": ""}, 8, "NAUTILUS_VENUES", "is not set"),
+    ("production", {**RECORDER, "BINANCE_DEMO": "1"}, 8, "BINANCE_DEMO", "puts BINANCE on DEMO"),
+    (
+        "production",
+        {**RECORDER, "BINANCE_BASE_URL_WS": "ws://127.0.0.1:8900"},
+        8,
+        "BINANCE_BASE_URL_WS",
+        "which is not the exchange's own host",
+    ),
+    ("testnet", {**RECORDER, "NAUTILUS_ENVIRONMENT": "LIVE"}, 8, "NAUTILUS_ENVIRONMENT", "contradicts preset {preset}"),
+    ("testnet", {**RECORDER, "BINANCE_TESTNET": "false"}, 8, "BINANCE_TESTNET", "testnet is TESTNET or DEMO"),
+    (
+        "testnet",
+        {**RECORDER, "BINANCE_BASE_URL_WS": "wss://fstream.binance.com"},
+        8,
+        "BINANCE_BASE_URL_WS",
+        "a live host",
+    ),
+    ("testnet", {**RECORDER, **KEYLESS, "NAUTILUS_VENUES": ""}, 4, "NAUTILUS_VENUES", "no venue is on"),
+    ("sandbox", {**RECORDER, "BINANCE_TESTNET": "1"}, 8, "BINANCE_TESTNET", "sandbox is LIVE only"),
+    ("sandbox", {**RECORDER, "NAUTILUS_VENUES": ""}, 4, "NAUTILUS_VENUES", "no venue is on"),
 ]
 IDS = [f"{preset} {changes}" for preset, changes, *_ in VIOLATIONS]
 
@@ -157,9 +214,9 @@ def test_a_violation_is_refused_with_its_code(
     preset: str, changes: dict[str, str], code: int, key: str, message: str
 ) -> None:
     error = refused(preset, changes)
-    (problem,) = [problem for problem in error.problems if not problem.is_warning]
+    (problem,) = [problem for problem in error.problems if problem.is_error]
     assert (code, code, key) == (error.exit_code, problem.exit_code, problem.key)
-    assert message in problem.message
+    assert message.format(preset=preset) in problem.message
     assert problem.fix
 
 
@@ -225,6 +282,12 @@ def test_no_layer_overrides_a_guarantee(
         ("sandbox", {"BINANCE_BASE_URL_HTTP": "https://fapi.binance.com"}),
         ("sandbox", {"BINANCE_BASE_URL_HTTP": "http://127.0.0.1:8900"}),
         ("sandbox", {"REDIS_HOST": "redis"}),
+        ("production", {"REDIS_HOST": "", "REDIS_PASSWORD": "", "REDIS_URL": "rediss://me:pw@redis.internal"}),
+        ("testnet", {"BINANCE_TESTNET": "", "BINANCE_DEMO": "1"}),
+        # A recorder sends no order: what only they need may be as it likes.
+        ("production", {**RECORDER, "NAUTILUS_EXECUTION": "SIMULATED", "BINANCE_API_SECRET": ""}),
+        ("production", {**RECORDER, "NAUTILUS_RECONCILIATION_STARTUP_DELAY_SECS": "1"}),
+        ("sandbox", {**RECORDER, "NAUTILUS_EXECUTION": "VENUE"}),
         ("sandbox", {**BINANCE, **BYBIT}),
     ],
 )
@@ -267,7 +330,7 @@ def given(**values: Any) -> TradingNodeSettings:
     return TradingNodeSettings(**{"trader_id": "TRADER-001", **values})
 
 
-PAIR = {"api_key": "k", "api_secret": "s"}
+PAIR = dict(zip(("api_key", "api_secret"), BINANCE.values(), strict=True))
 GIVEN: dict[str, dict[str, Any]] = {
     "production": {"environment": "LIVE", "venues": ("BINANCE",), "binance": PAIR, "redis": {}},
     "testnet": {"binance": {**PAIR, "testnet": True}},
@@ -278,7 +341,8 @@ GIVEN: dict[str, dict[str, Any]] = {
 @pytest.fixture
 def loud_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Everything that a preset lacks stands in the environment, in .env, and in the secrets directory."""
-    for name, text in {**GOOD["production"], "NAUTILUS_PRESET": "production", "NAUTILUS_TRADER_ID": "OTHER-9"}.items():
+    other = {"NAUTILUS_PRESET": "production", "NAUTILUS_TRADER_ID": "OTHER-9", "NAUTILUS_ROLE": "recorder"}
+    for name, text in {**GOOD["production"], **other}.items():
         monkeypatch.setenv(name, text)
     monkeypatch.chdir(tmp_path)
     Path(".env").write_text("BINANCE_TESTNET=true\nBINANCE_API_KEY=k\nBINANCE_API_SECRET=s\nREDIS_HOST=redis\n")
@@ -293,6 +357,7 @@ def loud_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 )
 def test_a_preset_is_laid_below_given_settings(preset: str, environment: str, execution: str) -> None:
     laid = with_preset(given(**GIVEN[preset]), preset)
+    assert "trader" == laid.role
     assert (preset, "TRADER-001", environment, execution) == (
         laid.preset,
         laid.trader_id,
@@ -324,6 +389,7 @@ def test_a_preset_is_laid_below_given_settings(preset: str, environment: str, ex
         ("sandbox", {"execution": "VENUE"}, 8),
         ("sandbox", {"venues": None}, 4),
         ("sandbox", {"binance": {"demo": True}}, 8),
+        ("sandbox", {"role": "recorder", "execution": "NONE"}, 4),
     ],
 )
 def test_the_guards_hold_for_given_settings_whatever_the_environment_says(

@@ -1,4 +1,4 @@
-"""Problems and exit codes: one shape, and the gravest code."""
+"""Problems and exit codes: one shape, one order, and the gravest code."""
 
 from __future__ import annotations
 
@@ -7,9 +7,19 @@ import pickle
 
 import pytest
 
-from config.problems import GRAVITY, ConfigError, ExitCode, Origin, Problem, as_json, exit_code_of, raise_errors
+from config.problems import (
+    GRAVITY,
+    ConfigError,
+    ExitCode,
+    Origin,
+    Problem,
+    as_json,
+    exit_code_of,
+    in_order,
+    raise_errors,
+)
 
-ORIGIN = Origin(".env", "BINANCE_ACCOUNT_TYPE", 12)
+ORIGIN = Origin(".env", "BINANCE_ACCOUNT_TYPE", 12, 8)
 PROBLEM = Problem(
     "TN401",
     "BINANCE_ACCOUNT_TYPE",
@@ -20,6 +30,7 @@ PROBLEM = Problem(
     Origin("preset testnet", "binance.account_type"),
 )
 WARNING = Problem("TN301", "NAUTILUS_RECONCILIATION_LOOKBACK_MINS", "older orders are orphaned", "remove it")
+NOTE = Problem("TN001", "BINANCE_BASE_URL_HTTP", "127.0.0.1:8900 is not the exchange's own host", "")
 
 
 def of_code(code: int) -> Problem:
@@ -39,21 +50,32 @@ def test_a_problem_without_an_origin_has_no_line_for_it() -> None:
     assert "warning: older orders are orphaned\n  fix: remove it" == str(WARNING)
 
 
+def test_a_note_asks_for_nothing() -> None:
+    assert "note: 127.0.0.1:8900 is not the exchange's own host" == str(NOTE)
+
+
 def test_an_origin_without_a_line_names_its_source_alone() -> None:
-    assert "process environment" == str(Origin("process environment", "REDIS_PORT"))
+    origin = Origin("process environment", "REDIS_PORT")
+    assert ("process environment", None) == (str(origin), origin.file)
+    assert (".env line 12", ".env") == (str(ORIGIN), ORIGIN.file)
 
 
-@pytest.mark.parametrize("code", [2, 3, 4, 5, 6, 7, 8, 9])
-def test_the_first_digit_of_the_code_is_the_exit_code(code: int) -> None:
-    assert code == of_code(code).exit_code
-    assert (code == 3) == of_code(code).is_warning
+@pytest.mark.parametrize("code", [0, 2, 3, 4, 5, 6, 7, 8, 9])
+def test_the_first_digit_of_the_code_is_the_exit_code_and_the_severity(code: int) -> None:
+    severity = {0: "note", 3: "warning"}.get(code, "error")
+    assert (code, severity) == (of_code(code).exit_code, of_code(code).severity)
+    assert (severity == "warning", severity == "error") == (of_code(code).is_warning, of_code(code).is_error)
+    assert str(of_code(code)).startswith(f"{severity}: message")
 
 
 @pytest.mark.parametrize(
     "codes, gravest",
     [
         ((), 0),
+        ((0,), 0),
         ((3,), 3),
+        ((0, 3), 3),
+        ((1, 0), 1),
         ((4, 3), 4),
         ((4, 5), 5),
         ((5, 4, 8), 8),
@@ -72,7 +94,7 @@ def test_the_gravest_problem_decides_the_exit_code(codes: tuple[int, ...], grave
 
 
 def test_every_failure_has_its_place_in_the_order_of_gravity() -> None:
-    assert set(ExitCode) - {ExitCode.OK, ExitCode.CHANGES} == set(GRAVITY)
+    assert sorted(set(ExitCode) - {ExitCode.CHANGES}) == sorted(GRAVITY)
 
 
 def test_the_documented_exit_codes() -> None:
@@ -103,11 +125,32 @@ def test_a_config_error_survives_the_way_between_processes() -> None:
     assert (PROBLEM,) == copy.problems
 
 
-def test_warnings_alone_are_returned_and_one_error_raises_all() -> None:
-    assert (WARNING,) == raise_errors([WARNING])
+def test_warnings_and_notes_alone_are_returned_and_one_error_raises_all() -> None:
+    assert (WARNING, NOTE) == raise_errors([WARNING, NOTE])
     with pytest.raises(ConfigError) as caught:
-        raise_errors(iter([WARNING, PROBLEM]))
-    assert (WARNING, PROBLEM) == caught.value.problems
+        raise_errors(iter([WARNING, NOTE, PROBLEM]))
+    assert (WARNING, NOTE, PROBLEM) == caught.value.problems
+
+
+def test_problems_are_told_once_each_as_they_stand_in_the_sources() -> None:
+    """By source, line and column; what stands nowhere comes last, in the order in which it was found."""
+
+    def at(message: str, source: str, line: int | None = None, column: int | None = None) -> Problem:
+        return Problem("TN401", "KEY", message, "fix", origin=Origin(source, "KEY", line, column))
+
+    ordered = (
+        at("first", "a.env", 2, 1),
+        at("same line", "a.env", 2, 20),
+        at("tenth line", "a.env", 10, 1),
+        at("second file", "b.env", 1, 1),
+        at("environment", "process environment"),
+        at("preset", "preset testnet"),
+        WARNING,
+        NOTE,
+    )
+    sources = ("a.env", "b.env", "process environment")
+    assert ordered == in_order(ordered, sources)
+    assert ordered == in_order([*ordered[4::-1], *ordered[5:], *ordered], sources)
 
 
 def test_json_is_one_object_with_every_part_of_a_problem() -> None:
@@ -121,7 +164,20 @@ def test_json_is_one_object_with_every_part_of_a_problem() -> None:
                 "message": PROBLEM.message,
                 "accepted": ["SPOT", "USDT_FUTURES", "COIN_FUTURES"],
                 "fix": "did you mean USDT_FUTURES?",
-                "origin": {"source": ".env", "key": "BINANCE_ACCOUNT_TYPE", "line": 12},
+                "origin": {
+                    "source": ".env",
+                    "key": "BINANCE_ACCOUNT_TYPE",
+                    "file": ".env",
+                    "line": 12,
+                    "column": 8,
+                },
+                "overrides": {
+                    "source": "preset testnet",
+                    "key": "binance.account_type",
+                    "file": None,
+                    "line": None,
+                    "column": None,
+                },
             },
             {
                 "code": "TN301",
@@ -131,6 +187,17 @@ def test_json_is_one_object_with_every_part_of_a_problem() -> None:
                 "accepted": [],
                 "fix": "remove it",
                 "origin": None,
+                "overrides": None,
+            },
+            {
+                "code": "TN001",
+                "key": "BINANCE_BASE_URL_HTTP",
+                "severity": "note",
+                "message": "127.0.0.1:8900 is not the exchange's own host",
+                "accepted": [],
+                "fix": "",
+                "origin": None,
+                "overrides": None,
             },
         ],
-    } == json.loads(as_json([PROBLEM, WARNING], ok=False))
+    } == json.loads(as_json([PROBLEM, WARNING, NOTE], ok=False))

@@ -7,13 +7,30 @@ import re
 import pytest
 from pydantic import BaseModel
 
-from config.models import TradingNodeSettings
-from config.variables import FLAGS, KEY_NAMES, known_names, secret_names, variables, variables_by_path
+from config.models import BinanceCredentials, RedisConfig, StreamingSettings, TradingNodeSettings
+from config.variables import (
+    FLAGS,
+    KEY_NAMES,
+    REDIS_URL_VARIABLE,
+    SPECIAL,
+    current_names,
+    former_names,
+    is_key,
+    known_names,
+    path_of,
+    paths,
+    secret_names,
+    sections,
+    variables,
+    variables_by_path,
+)
 
 # The names that the design fixes, with the setting that each sets.
 NAMES = {
     "NAUTILUS_TRADER_ID": "trader_id",
     "NAUTILUS_ENVIRONMENT": "environment",
+    "NAUTILUS_ROLE": "role",
+    "NAUTILUS_EXECUTION": "execution",
     "NAUTILUS_VENUES": "venues",
     "NAUTILUS_STATE_DIR": "state_dir",
     "NAUTILUS_TRUSTED_ENDPOINTS": "trusted_endpoints",
@@ -60,7 +77,26 @@ NAMES = {
     "BYBIT_BASE_URL_HTTP": "bybit.base_url_http",
     "BYBIT_BASE_URL_WS_PUBLIC": "bybit.base_url_ws_public",
 }
+# What Nautilus' adapters or earlier versions called the same thing, with the name that is current.
+FORMER = {
+    "NAUTILUS_LOG_FILE_FORMAT": "NAUTILUS_LOG_FORMAT",
+    "NAUTILUS_TIMEOUT_CONNECTION": "NAUTILUS_CONNECTION_TIMEOUT",
+    "NAUTILUS_TIMEOUT_RECONCILIATION": "NAUTILUS_RECONCILIATION_TIMEOUT",
+    "BINANCE_ED25519_API_KEY": "BINANCE_API_KEY",
+    "BINANCE_ED25519_API_SECRET": "BINANCE_API_SECRET",
+    "BINANCE_FUTURES_API_KEY": "BINANCE_API_KEY",
+    "BINANCE_FUTURES_API_SECRET": "BINANCE_API_SECRET",
+    "BINANCE_TESTNET_ED25519_API_KEY": "BINANCE_TESTNET_API_KEY",
+    "BINANCE_TESTNET_ED25519_API_SECRET": "BINANCE_TESTNET_API_SECRET",
+    "BINANCE_FUTURES_TESTNET_ED25519_API_KEY": "BINANCE_FUTURES_TESTNET_API_KEY",
+    "BINANCE_FUTURES_TESTNET_ED25519_API_SECRET": "BINANCE_FUTURES_TESTNET_API_SECRET",
+    "BINANCE_HTTP_PROXY_URL": "BINANCE_PROXY_URL",
+    "BINANCE_WS_PROXY_URL": "BINANCE_PROXY_URL",
+    "BYBIT_HTTP_PROXY_URL": "BYBIT_PROXY_URL",
+    "BYBIT_WS_PROXY_URL": "BYBIT_PROXY_URL",
+}
 SECRETS = {
+    "REDIS_URL",
     "REDIS_PASSWORD",
     "BINANCE_PROXY_URL",
     "BYBIT_PROXY_URL",
@@ -79,6 +115,7 @@ SECRETS = {
     "BYBIT_DEMO_API_KEY",
     "BYBIT_DEMO_API_SECRET",
 }
+FORMER_SECRETS = {old for old, new in FORMER.items() if new in SECRETS}
 
 
 @pytest.mark.parametrize("name, path", NAMES.items())
@@ -102,23 +139,83 @@ def test_every_field_of_every_model_has_exactly_one_variable() -> None:
 
 
 def test_names_follow_one_form() -> None:
-    assert [] == [name for name in known_names() if not re.fullmatch(r"(NAUTILUS|REDIS|BINANCE|BYBIT)_[A-Z_]+", name)]
+    form = r"(NAUTILUS|REDIS|BINANCE|BYBIT)_[A-Z_]+"
+    assert [] == [name for name in current_names() if not re.fullmatch(form, name)]
 
 
 def test_the_secrets_are_those_of_the_design_and_no_others() -> None:
-    assert SECRETS == secret_names()
+    assert SECRETS | FORMER_SECRETS == secret_names()
 
 
-def test_known_names_are_variables_flags_keys_and_the_two_that_say_where_to_look() -> None:
-    flags = {"BINANCE_TESTNET", "BYBIT_TESTNET", "BYBIT_DEMO"}
+def test_the_former_names_are_those_of_the_design_and_lead_to_a_current_one() -> None:
+    assert FORMER == former_names()
+    assert set(FORMER.values()) <= current_names()
+
+
+def test_known_names_are_variables_flags_keys_former_names_and_the_two_that_say_where_to_look() -> None:
+    flags = {"BINANCE_TESTNET", "BINANCE_DEMO", "BYBIT_TESTNET", "BYBIT_DEMO"}
     files = {f"{name}_FILE" for name in SECRETS}
-    assert {*variables(), *flags, *SECRETS, *files, "NAUTILUS_PRESET", "NAUTILUS_SECRETS_DIR"} == known_names()
+    current = {*variables(), *flags, *SECRETS, *files, "NAUTILUS_PRESET", "NAUTILUS_SECRETS_DIR"}
+    former = {*FORMER, *(f"{name}_FILE" for name in FORMER_SECRETS)}
+    assert set() == current & former
+    assert current == current_names()
+    assert current | former == known_names()
+
+
+def test_every_name_that_sets_something_leads_to_its_setting() -> None:
+    assert known_names() - {"NAUTILUS_PRESET", "NAUTILUS_SECRETS_DIR"} == set(paths())
+    assert set() == set(paths().values()) - set(variables_by_path())
+    assert NAMES.items() <= paths().items()
+    expected = {
+        **dict.fromkeys(("BINANCE_TESTNET", "BINANCE_DEMO"), "binance.environment"),
+        **dict.fromkeys(("BYBIT_TESTNET", "BYBIT_DEMO"), "bybit.environment"),
+        "BINANCE_DEMO_API_SECRET": "binance.api_secret",
+        "BYBIT_TESTNET_API_KEY": "bybit.api_key",
+        "REDIS_URL": "redis.host",
+    }
+    assert expected.items() <= paths().items()
+    assert [] == [old for old, new in FORMER.items() if paths()[old] != paths()[new]]
+    assert [] == [name for name in secret_names() if paths()[name] != paths()[f"{name}_FILE"]]
+
+
+@pytest.mark.parametrize(
+    "key, path",
+    [
+        ("REDIS_PORT", "redis.port"),
+        ("redis.port", "redis.port"),
+        ("redis_password", "redis.password"),  # a file in the secrets directory
+        ("BYBIT_DEMO_API_KEY_FILE", "bybit.api_key"),
+        ("binance_ed25519_api_key", "binance.api_key"),
+        ("trader_id", "trader_id"),
+        ("NAUTILUS_PRESET", ""),
+        ("--env-file", ""),
+        ("redis", ""),
+        ("", ""),
+    ],
+)
+def test_the_setting_that_a_problem_speaks_of_is_known_however_it_is_spelled(key: str, path: str) -> None:
+    assert path == path_of(key)
+
+
+def test_keys_of_exchanges_are_told_from_other_secrets() -> None:
+    others = {"REDIS_URL", "REDIS_PASSWORD", *(name for name in secret_names() if name.endswith("PROXY_URL"))}
+    assert secret_names() - others == {name for name in secret_names() if is_key(name)}
+    assert not is_key("REDIS_HOST")
+
+
+def test_sections_are_the_models_that_have_variables() -> None:
+    assert ["binance", "bybit", "redis", "logging", "streaming"] == list(sections())
+    kinds = {"binance": BinanceCredentials, "redis": RedisConfig, "streaming": StreamingSettings}
+    assert kinds.items() <= sections().items()
 
 
 def test_flags_and_keys_say_their_environment() -> None:
-    assert {"BINANCE_TESTNET": "TESTNET", "BYBIT_TESTNET": "TESTNET", "BYBIT_DEMO": "DEMO"} == {
-        flag.name: flag.means for flag in FLAGS
-    }
+    assert {
+        "BINANCE_TESTNET": "TESTNET",
+        "BINANCE_DEMO": "DEMO",
+        "BYBIT_TESTNET": "TESTNET",
+        "BYBIT_DEMO": "DEMO",
+    } == {flag.name: flag.means for flag in FLAGS}
     assert {("binance", "TESTNET"), ("binance", "DEMO"), ("bybit", "TESTNET"), ("bybit", "DEMO")} == {
         (key.venue, key.environment) for key in KEY_NAMES
     }
@@ -136,6 +233,8 @@ def test_flags_and_keys_say_their_environment() -> None:
             ("SPOT", "USDT_FUTURES", "COIN_FUTURES"),
         ),
         ("NAUTILUS_ENVIRONMENT", "one of LIVE, SANDBOX", ("LIVE", "SANDBOX")),
+        ("NAUTILUS_ROLE", "one of trader, recorder", ("trader", "recorder")),
+        ("NAUTILUS_EXECUTION", "one of VENUE, SIMULATED, NONE", ("VENUE", "SIMULATED", "NONE")),
         ("NAUTILUS_READY_TIMEOUT", "a number from 1 to 1800", ()),
     ],
 )
@@ -144,8 +243,10 @@ def test_what_is_accepted_is_told_in_words(name: str, accepted: str, choices: tu
 
 
 def test_every_variable_says_what_it_means_and_what_it_takes() -> None:
-    assert [] == [name for name, found in variables().items() if not found.description.endswith(".")]
-    assert [] == [name for name, found in variables().items() if not found.accepted or "None" in found.accepted]
+    everything = {**SPECIAL, **variables()}
+    assert [] == [name for name, found in everything.items() if not found.description.endswith(".")]
+    assert [] == [name for name, found in everything.items() if not found.accepted or "None" in found.accepted]
+    assert REDIS_URL_VARIABLE in everything
 
 
 @pytest.mark.parametrize("name", [name for name, found in variables().items() if found.example])

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from config.fingerprints import fingerprint
 from tests.conftest import CANARIES, Start
 from tests.integration.books import STRATEGIES, holder, reported
 from tests.redis_server import RedisServer
@@ -73,7 +74,10 @@ def test_testnet_leaves_no_secret_and_a_record(start: Start, testnet: dict[str, 
     record = tmp_path / "state" / "settings.json"
     assert 0o600 == stat.S_IMODE(record.stat().st_mode)
     settings = json.loads(record.read_text())["settings"]
-    assert "***" == settings["redis.password"]["value"]
+    assert "*** (set)" == settings["redis.password"]["value"]
+    digest = fingerprint(CANARIES["BINANCE_FUTURES_TESTNET_API_SECRET"])
+    assert f"*** (sha256:{digest})" == settings["binance.api_secret"]["value"]
+    assert "process environment as BINANCE_FUTURES_TESTNET_API_SECRET" == settings["binance.api_secret"]["source"]
     assert "process environment" == settings["redis.port"]["source"]
     assert "preset testnet" == settings["binance.environment"]["source"]
     assert "default" == settings["redis.ssl"]["source"]
@@ -104,7 +108,7 @@ def test_production_runs_end_to_end_on_a_trusted_endpoint(
 ) -> None:
     """The live preset itself, with live key names, against loopback: refused until the host is named as trusted."""
     environ = {
-        **testnet,
+        **{name: value for name, value in testnet.items() if not name.endswith(("_KEY", "_SECRET"))},
         "NAUTILUS_ENVIRONMENT": "LIVE",
         "NAUTILUS_VENUES": BOTH,
         "BINANCE_API_KEY": CANARIES["BINANCE_FUTURES_TESTNET_API_KEY"],
@@ -122,6 +126,7 @@ def test_production_runs_end_to_end_on_a_trusted_endpoint(
     node = start("run", "-p", "production", *strategy, environ=trusted)
     node.wait_for("ready ")
     assert f"note: 127.0.0.1:{venue.port} is not the exchange's own host" in node.stderr
+    assert "warning: " not in node.stderr
     node.wait_for(reported(tmp_path, lambda books: books["positions"]))
     assert 1 == len(venue.positions("binance_futures"))
     assert 0 == node.stop()
@@ -179,7 +184,11 @@ def test_strategy_that_raises_while_stopping_is_9_and_the_stop_goes_on(
     node = start("run", "-p", "testnet", *raises(tmp_path, where, text), environ=testnet)
     node.wait_for("ready ")
     assert 9 == node.stop()
-    assert "ValueError: leaked ***" in node.stderr.splitlines()[-2]
+    told, fix, summary = node.stderr.splitlines()[-3:]
+    assert told.startswith("error: ")
+    assert "ValueError: leaked ***" in told
+    assert fix.startswith("  fix: ")
+    assert summary.startswith("1 error, exit 9; more: tradingnode explain TN9")
     assert "Disconnected" in node.stdout
 
 

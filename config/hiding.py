@@ -1,0 +1,26 @@
+"""What of a value may be shown: nothing that is, or might be, a secret."""
+
+from __future__ import annotations
+
+import re
+
+from config.spelling import visible
+
+# A key pasted into the wrong variable: exchanges' keys have 18 letters and digits or more in a row.
+LOOKS_LIKE_A_KEY = re.compile(r"[A-Za-z0-9+=]{18,}|-----BEGIN")
+
+
+def might_be_secret(text: str) -> bool:
+    """Return whether ``text`` looks like a key, or like a url with a password before the @ or a token behind the ?."""
+    return not {"@", "?"}.isdisjoint(text) or LOOKS_LIKE_A_KEY.search(text) is not None
+
+
+def found(key: str, text: str) -> str:
+    """Return what was found at ``key`` as the beginning of a sentence; the value only if it can be no secret."""
+    return f"{key} is not valid" if might_be_secret(text) else f"{key} is '{visible(text)}'"
+
+
+def path_shown(path: str) -> str:
+    """Return a path for a message. Somebody may have written the secret itself where its file belongs."""
+    is_path = path.startswith(("/", "./", "../", "~")) and "\n" not in path
+    return visible(path, 200) if is_path or not might_be_secret(path) else "something that is no path"
