@@ -180,7 +180,7 @@ def explain(asked: Asked, keys: tuple[str, ...]) -> None:
     problems: list[Problem] = []
     explained: dict[str, Any] = {}
     settings = [key for key in keys if not CODE.fullmatch(key)]
-    for code in (key.upper() for key in keys if CODE.fullmatch(key)):
+    for code in (f"TN{match[1]}" for key in keys if (match := CODE.fullmatch(key))):
         if code not in kinds():
             problems.append(unknown_code(code))
         elif asked.as_json:
@@ -210,7 +210,7 @@ def explain(asked: Asked, keys: tuple[str, ...]) -> None:
     _finish(problems, asked, **({"explained": explained} if asked.as_json else {}))
 
 
-CODE = re.compile(r"[Tt][Nn][0-9]{3}")
+CODE = re.compile(r"(?:[Tt][Nn])?([0-9]{3})")
 
 
 @cli.command()

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from config.layers import Key, Merged, Value
-from config.problems import Problem
+from config.problems import Origin, Problem
 from config.variables import KEY_NAMES, former_names
 
 GENERIC = {
@@ -39,15 +39,15 @@ def _first(keys: Iterable[Key], part: Literal["api_key", "api_secret"]) -> Key |
     return next((key for key in keys if key.part == part), None)
 
 
-def _ways_out(venue: str, environment: str, account_type: str) -> str:
-    key, secret = own_names(venue, environment, account_type)
-    if environment == "LIVE":
-        return f"set {key} and {secret}"
-    flag = f"{venue.upper()}_ENVIRONMENT={environment}"
-    return (
-        f"set {key} and {secret}; or, if {GENERIC[venue][0]} is a {environment} key, write {flag} beside it in the same source; "
-        f"or leave {venue.upper()} out with NAUTILUS_VENUES"
-    )
+def _ways_out(venue: str, environment: str, account_type: str, keys: Iterable[Key]) -> str:
+    ways = [f"set {' and '.join(own_names(venue, environment, account_type))}"]
+    generic = next((key.origin for key in keys if not key.own), None)
+    if environment != "LIVE" and generic is not None:
+        flag = f"{venue.upper()}_ENVIRONMENT={environment}"
+        ways.append(f"or, if {generic.key} is a {environment} key, set {flag} where that is set ({generic})")
+    if environment != "LIVE":
+        ways.append(f"or leave {venue.upper()} out with NAUTILUS_VENUES")
+    return "; ".join(ways)
 
 
 def _way_to(key: Key, environment: str) -> str:
@@ -58,6 +58,10 @@ def _way_to(key: Key, environment: str) -> str:
     if key.environment != environment:
         return f"; or, to run on {key.environment}, set {venue}_ENVIRONMENT={key.environment}"
     return f"; or, to trade there, set {venue}_ACCOUNT_TYPE={key.account_types[0]}"
+
+
+def _cause(origin: Origin) -> str:
+    return str(origin) if origin.source.startswith("preset") else f"{origin.key}, {origin}"
 
 
 def _mixed(api_key: Key, api_secret: Key, family: Iterable[Key]) -> Iterator[Problem]:
@@ -110,10 +114,16 @@ def select(merged: Merged, venue: str, environment: str, account_type: str) -> S
         return Selection({}, (Problem("TN502", missing, message, fix, origin=half.origin),))
     if mine:
         other = mine[0]
-        whose = f"{other.environment}{f' {other.account_types[0]}' if other.account_types else ''}"
-        message = f"{venue.upper()} is to run on {environment}, but {other.origin.key} is a {whose} key"
-        fix = _ways_out(venue, environment, account_type) + _way_to(other, environment)
+        said = merged.values.get(f"{venue}.environment")
+        cause = f" ({_cause(said.origin)})" if said is not None else ""
+        message = (
+            f"{venue.upper()} is to run on {environment}{cause}, but {other.origin.key} is a {other.environment} key"
+        )
+        if other.environment == environment:
+            markets = ", ".join(other.account_types)
+            message = f"{venue.upper()} is to trade {account_type}, but {other.origin.key} is for {markets}"
+        fix = _ways_out(venue, environment, account_type, mine) + _way_to(other, environment)
         return Selection({}, (Problem("TN503", other.origin.key, message, fix, origin=other.origin),))
     key, secret = own_names(venue, environment, account_type)
     message = f"{venue.upper()} has no key for {environment}: {key} and {secret} are not set"
-    return Selection({}, (Problem("TN501", key, message, _ways_out(venue, environment, account_type)),))
+    return Selection({}, (Problem("TN501", key, message, _ways_out(venue, environment, account_type, ())),))

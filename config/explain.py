@@ -89,7 +89,9 @@ def explain(key: str, gathered: Gathered) -> Explanation | Problem:
     if variable is None:
         near = nearest(upper, current_names()) or nearest(key.lower(), frozenset(variables_by_path()))
         fix = (
-            f"did you mean {near}?" if near else "`tradingnode show` lists the settings, docs/reference.md all of them"
+            f"did you mean {near}?"
+            if near
+            else "`tradingnode show` lists the settings that apply, `tradingnode schema` all of them"
         )
         return Problem("TN203", "KEY", f"{visible(key)} is no setting", fix, (near,) if near else ())
     settings, problems = judge(TradingNodeSettings, gathered)

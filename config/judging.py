@@ -33,9 +33,7 @@ def judge[S: TradingNodeSettings](cls: type[S], gathered: Gathered) -> tuple[S |
         problems += weak_values(settings, merged.keys)
         told = {problem.key for problem in problems if problem.is_error}
         problems += [problem for problem in guard(settings, gathered.preset) if problem.key not in told]
-        # Where a value is wrong, a warning about the whole might be about what was not meant.
-        if not any(problem.is_error for problem in problems):
-            problems += weak_whole(settings)
+        problems += weak_whole(settings, _wrong(problems))
     return settings, in_order(_without_consequences(problems), gathered.sources)
 
 
@@ -55,8 +53,7 @@ def with_preset(settings: TradingNodeSettings, preset: str) -> TradingNodeSettin
     if laid is not None:
         laid._preset = preset
         problems += [*weak_values(laid), *guard(laid, preset)]
-        if not any(problem.is_error for problem in problems):
-            problems += weak_whole(laid)
+        problems += weak_whole(laid, _wrong(problems))
     told = raise_errors(_without_consequences(dict.fromkeys(problems)))
     assert laid is not None  # noqa: S101  settings that are none have a problem
     laid._told = told
@@ -148,6 +145,10 @@ def _state_home(environ: Mapping[str, str]) -> Path | None:
         return Path(given)
     home = environ.get("HOME", "")
     return Path(home, ".local", "state") if home else None
+
+
+def _wrong(problems: Iterable[Problem]) -> set[str]:
+    return {path_of(problem.key) for problem in problems if problem.is_error}
 
 
 def _without_consequences(problems: Iterable[Problem]) -> list[Problem]:

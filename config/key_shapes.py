@@ -81,8 +81,8 @@ _OID_RSA = bytes.fromhex("06092a864886f70d010101")
 _OID_EC = bytes.fromhex("06072a8648ce3d0201")
 
 _NEW_ED25519 = (
-    "make a key with `openssl genpkey -algorithm ed25519 -out key.pem`, register its public half at Binance, and use the API key "
-    "that Binance then shows with it"
+    "make a system-generated (HMAC) pair at Binance; or an Ed25519 one: `openssl genpkey -algorithm ed25519 -out key.pem`, give "
+    "Binance what `openssl pkey -in key.pem -pubout` prints, and name key.pem in the variable of the secret that ends in _FILE"
 )
 _ALONE = "leave the key or secret itself there and nothing else"
 _AS_A_FILE = (

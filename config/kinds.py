@@ -73,16 +73,16 @@ def kinds() -> Mapping[str, Kind]:
 
 def unknown_code(code: str) -> Problem:
     """Return the usage error for a code that no problem has."""
-    fix = "the last line of `tradingnode check` names the codes; docs/problems.md lists all of them"
+    fix = "the last line of `tradingnode check` names the codes; `tradingnode schema --format problems` lists all"
     return Problem("TN203", "CODE", f"{code} is not the code of a problem", fix)
 
 
 def page(kind: Kind) -> str:
     """Return the page of one kind, as Markdown."""
-    parts = [f"## {kind.code}: {kind.title}", f"*{EXITS[kind.exit_code]}*", kind.meaning]
+    parts = [f"## {kind.code}: {kind.title}", f"*{EXITS[kind.exit_code]}*", kind.meaning, f"**Cure.** {kind.cure}"]
     if kind.env:
         parts += ["With this `.env`:", f"```shell\n{kind.env}\n```"]
-    parts += ["it says:", f"```text\n{kind.prints}\n```", f"**Cure.** {kind.cure}"]
+    parts += ["it says:", f"```text\n{kind.prints}\n```"]
     return "\n\n".join(parts) + "\n"
 
 

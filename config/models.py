@@ -576,7 +576,7 @@ class BybitCredentials(ExchangeCredentials):
             raise _misfit(
                 "product_types",
                 "product_types has SPOT beside another one: one account, one kind of margin",
-                "run SPOT in a node of its own, with a trader id of its own",
+                "leave SPOT out here, and run it in a second node with a trader id of its own",
             )
         if self.product_types == ("SPOT",) and self.leverages:
             raise _misfit(
@@ -771,7 +771,7 @@ class TradingNodeSettings(_HidesInputs, BaseSettings):
                 raise _misfit(
                     name,
                     f"{name} names instruments of no venue that can be traded here: {', '.join(foreign)}",
-                    f"write them as SYMBOL.{' or SYMBOL.'.join(venue.upper() for venue in VENUE_FIELDS)}",
+                    f"remove them; what can be traded ends in .{' or .'.join(venue.upper() for venue in VENUE_FIELDS)}",
                 )
         if self.redis is None and (self.load_state or self.save_state):
             path = "load_state" if self.load_state else "save_state"
@@ -786,7 +786,7 @@ class TradingNodeSettings(_HidesInputs, BaseSettings):
             raise _misfit(
                 "binance.account_type",
                 f"binance.account_type is COIN_FUTURES, which Nautilus cannot execute on {binance.environment}",
-                "take USDT_FUTURES or SPOT there, or preset sandbox, which executes nothing at the venue",
+                "set BINANCE_ACCOUNT_TYPE=USDT_FUTURES, whose testnet takes the same keys",
             )
         return self
 

@@ -89,6 +89,8 @@ def is_placeholder(text: str) -> bool:
     fewer than four different characters, or if it stands in the brackets of a template. No random key is.
     """
     text = text.strip()
+    if text.startswith("-----") and "\n" not in text:  # the first line of a key file, the others lost
+        return False
     distinct = len(set(text))
     if distinct <= 1 or (distinct < _FEW and len(text) >= _MANY):
         return distinct > 0

@@ -143,7 +143,12 @@ def redis_is_named(settings: TradingNodeSettings) -> Iterator[Problem]:
     loaded = bool(settings.origins)
     if settings.redis is None or (loaded and not said(settings, "redis.host")):
         message = "REDIS_HOST is not set; production keeps its orders and positions in Redis"
-        yield Problem("TN804", "REDIS_HOST", message, "set REDIS_HOST (and REDIS_PASSWORD)")
+        yield Problem(
+            "TN804",
+            "REDIS_HOST",
+            message,
+            "set REDIS_HOST, for example REDIS_HOST=localhost, and REDIS_PASSWORD if the server has one",
+        )
 
 
 def venue_executes(settings: TradingNodeSettings) -> Iterator[Problem]:

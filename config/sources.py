@@ -62,8 +62,9 @@ def _reason(error: OSError | ValueError) -> str:
             return "it is no path"
 
 
-def _secret_from_file(path: str, origin: Origin) -> Entry | Problem:
-    """Return the content of a secret file without surrounding white space, or why there is none."""
+def _secret_from_file(path: str, origin: Origin, *, named: bool = True) -> Entry | Problem:
+    """Return what stands in a secret file, ``named`` by a variable or found, without surrounding white space, or a problem."""
+    subject = f"{origin.key} names {path_shown(path)}, which" if named else path_shown(path)
     try:
         # A pipe or a device would keep the program waiting for ever.
         if Path(path).exists() and not (Path(path).is_file() or Path(path).is_dir()):
@@ -74,7 +75,7 @@ def _secret_from_file(path: str, origin: Origin) -> Entry | Problem:
         return Problem(
             "TN405",
             origin.key,
-            f"{origin.key} names {path_shown(path)}, which cannot be read: {_reason(error)}",
+            f"{subject} cannot be read: {_reason(error)}",
             "give the path of a file that this user may read, holding nothing but the secret",
             origin=origin,
         )
@@ -82,8 +83,8 @@ def _secret_from_file(path: str, origin: Origin) -> Entry | Problem:
         return Problem(
             "TN405",
             origin.key,
-            f"{origin.key} names {path_shown(path)}, which is empty",
-            "write the secret into that file",
+            f"{subject} is empty",
+            f"write the secret into that file, or {'leave the variable out' if named else 'delete it'}",
             origin=origin,
         )
     return Entry(SecretStr(text), origin)
@@ -186,8 +187,8 @@ def read_env_file(path: Path, *, must_exist: bool) -> Source:
         return Source(name, problems=(Problem("TN404", name, message, "keep only the variables in it"),))
     bindings = list(_bindings(text, name))
     problems = [
-        Problem("TN404", name, f"{name} line {origin.line} is not NAME=value", MALFORMED, origin=origin)
-        for _, value, origin in bindings
+        Problem("TN404", name, f"{name} line {origin.line} {key}", MALFORMED, origin=origin)
+        for key, value, origin in bindings
         if value is None
     ]
     pairs = [(key, value, origin) for key, value, origin in bindings if value is not None]
@@ -201,7 +202,7 @@ def read_env_file(path: Path, *, must_exist: bool) -> Source:
 
 
 def _bindings(text: str, source: str) -> Iterator[tuple[str, str | None, Origin]]:
-    """Yield name, value and place of each entry; a line that is none has no value.
+    """Yield name, value and place of each entry; a line that is none has no value, and what is wrong with it as its name.
 
     The places are counted here: the parser gives the line of the comments before an entry, and counts a malformed line of a
     file from Windows twice.
@@ -217,9 +218,23 @@ def _bindings(text: str, source: str) -> Iterator[tuple[str, str | None, Origin]
         start = line + written.count("\n", 0, before)
         line += written.count("\n")
         if binding.error or (binding.key is not None and binding.value is None):
-            yield source, None, Origin(source, source, start, column)
+            yield _malformed(written), None, Origin(source, source, start, column)
         elif binding.key is not None:
             yield binding.key, binding.value or "", Origin(source, binding.key, start, column)
+
+
+def _malformed(written: str) -> str:
+    """Return what is wrong with a line that is no entry; of it no more than a known name is repeated, it may be part of a key."""
+    name, equals, rest = written.strip().removeprefix("export ").partition("=")
+    if name.strip() not in known_names():
+        return "is not NAME=value"
+    if not equals:
+        return f"has no = after {name.strip()}"
+    return (
+        f"has a quote after {name.strip()}= that is never closed"
+        if rest.lstrip()[:1] in ("'", '"')
+        else "is not NAME=value"
+    )
 
 
 def _duplicates(pairs: Sequence[tuple[str, str, Origin]], source: str) -> Iterator[Problem]:
@@ -282,7 +297,7 @@ def read_secrets_dir(directory: str, *, must_exist: bool, named: Origin | None =
                 f"{entries[variable].origin.key} and {file} in {directory} are the same secret: the later one counts"
             )
             problems.append(Problem("TN307", file, message, "keep one of the two", origin=origin))
-        found = _secret_from_file(f"{directory}/{file}", origin)
+        found = _secret_from_file(f"{directory}/{file}", origin, named=False)
         if isinstance(found, Problem):
             problems.append(found)
         else:

@@ -40,10 +40,11 @@ def told_of_unknown(
     if (spelled := recognised(name, names)) is not None:
         meant, how = spelled
         message = f"{shown} is not read as {meant}: {how}"
-        return [Problem("TN305", shown, message, f"{'rename it to' if known else 'write'} {meant}", (meant,), origin)]
+        fix = f"rename it to {meant.lower() if name.islower() else meant}" if known else f"write {meant}"
+        return [Problem("TN305", shown, message, fix, (meant,), origin)]
     near = nearest(name, known or current_names())
     if near is None and not name.startswith(PREFIXES if everything else "NAUTILUS_"):
         return []
-    fix = f"did you mean {near}?" if near else "remove it; docs/reference.md lists the names that are read"
+    fix = f"did you mean {near}?" if near else "remove it; `tradingnode schema` lists the names that are read"
     accepted = (near,) if near else ()
     return [Problem("TN305", shown, f"{shown} is not a variable that anything reads", fix, accepted, origin)]

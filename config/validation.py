@@ -19,6 +19,8 @@ from config.variables import variables_by_path
 
 # What somebody had in mind who wrote such a value there: path, form of the value, what to do.
 HINTS = (
+    ("trader_id", re.compile("^[^-]+$"), "put a hyphen and a tag behind it, such as -001"),
+    ("trader_id", re.compile("-[^-]{9,}$"), "shorten what is behind the last hyphen to at most 8 characters"),
     ("redis.host", re.compile("://"), "write a whole url into REDIS_URL instead, or the host alone into REDIS_HOST"),
     ("redis.host", re.compile(":[0-9]+$"), "write the host alone, and what follows the colon into REDIS_PORT"),
     ("redis.port", re.compile("://"), "that is an address as Kubernetes sets it: write the number alone, such as 6379"),

@@ -6,7 +6,7 @@ A code that begins with ``TN3`` is a warning, with ``TN0`` a note, the others ar
 from __future__ import annotations
 
 import stat
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from ipaddress import ip_address
 from math import ceil
 from pathlib import Path
@@ -50,32 +50,22 @@ def _keys(settings: TradingNodeSettings) -> Iterator[tuple[str, str, str]]:
                 yield f"{venue}.{part}", part, value.get_secret_value()
 
 
-def keys_are_no_placeholders(settings: TradingNodeSettings) -> Iterator[Problem]:
-    """Keys were filled in."""
+def keys_are_keys(settings: TradingNodeSettings) -> Iterator[Problem]:
+    """Keys were filled in, and look as the exchange makes them; of several things that are odd the surest is told."""
     for path, part, text in _keys(settings):
-        if is_placeholder(text):
-            certain = asks_to_be_replaced(text)
-            key, venue = spelled(settings, path), path.partition(".")[0].upper()
-            message = (
-                f"{key} is still a placeholder"
-                if certain
-                else f"{key} looks like a placeholder, not like a key of an exchange"
-            )
-            what = "key" if part == "api_key" else "secret"
-            fix = f"put the {what} that the exchange gave you there; or leave {venue} out with NAUTILUS_VENUES"
-            fix += "" if certain else "; a gateway that wants just this may have it"
-            yield Problem("TN507" if certain else "TN319", key, message, fix, origin=place(settings, path))
-
-
-def keys_have_their_shape(settings: TradingNodeSettings) -> Iterator[Problem]:
-    """Keys and secrets look as the exchange makes them."""
-    for path, part, text in _keys(settings):
-        if is_placeholder(text):
-            continue
-        key = spelled(settings, path)
-        for odd in oddities(path.partition(".")[0], part, text):
-            code = "TN506" if odd.broken else "TN308"
-            yield Problem(code, key, f"{key}: {odd.reason}", odd.fix, origin=place(settings, path))
+        venue, key, origin = path.partition(".")[0], spelled(settings, path), place(settings, path)
+        what = "key" if part == "api_key" else "secret"
+        fix = f"put the {what} that the exchange gave you there; or leave {venue.upper()} out with NAUTILUS_VENUES"
+        odd = next(oddities(venue, part, text), None)
+        if asks_to_be_replaced(text):
+            yield Problem("TN507", key, f"{key} is still a placeholder", fix, origin=origin)
+        elif odd is not None and odd.broken:
+            yield Problem("TN506", key, f"{key}: {odd.reason}", odd.fix, origin=origin)
+        elif is_placeholder(text):
+            message = f"{key} looks like a placeholder, not like a {what} of an exchange"
+            yield Problem("TN319", key, message, f"{fix}; a gateway that wants just this may have it", origin=origin)
+        elif odd is not None:
+            yield Problem("TN308", key, f"{key}: {odd.reason}", odd.fix, origin=origin)
 
 
 def key_is_not_its_secret(settings: TradingNodeSettings) -> Iterator[Problem]:
@@ -122,13 +112,22 @@ def lookback_orphans(settings: TradingNodeSettings) -> Iterator[Problem]:
 
 def live_without_saying(settings: TradingNodeSettings) -> Iterator[Problem]:
     """Real money is traded on purpose."""
-    if settings.environment == "LIVE" or settings.execution != "VENUE":
+    live = [name for name, section in venues_of(settings) if section.environment == "LIVE" and section.has_key]
+    if settings.environment == "LIVE" or settings.execution != "VENUE" or not live:
         return
-    for name, section in venues_of(settings):
-        if section.environment == "LIVE" and section.has_key:
-            message = f"orders go to {name.upper()} with a live key, though NAUTILUS_ENVIRONMENT is not LIVE"
-            fix = "set NAUTILUS_ENVIRONMENT=LIVE and preset production, or use preset testnet or sandbox"
-            yield Problem("TN302", "NAUTILUS_ENVIRONMENT", message, fix, ("LIVE",), place(settings, "environment"))
+    names = " and ".join(name.upper() for name in live)
+    message = f"orders go to {names} with a live key, though NAUTILUS_ENVIRONMENT is not LIVE"
+    fix = "for real money set NAUTILUS_PRESET=production and NAUTILUS_ENVIRONMENT=LIVE; else take preset testnet or sandbox"
+    yield Problem("TN302", "NAUTILUS_ENVIRONMENT", message, fix, ("LIVE",), place(settings, f"{live[0]}.api_key"))
+
+
+def something_is_on(settings: TradingNodeSettings) -> Iterator[Problem]:
+    """There is something to do; under a preset this is an error of its own."""
+    if not settings.active_venues and settings.preset is None:
+        message = "no venue is on: no key is set and NAUTILUS_VENUES names none, so nothing would be traded or recorded"
+        yield Problem(
+            "TN005", "NAUTILUS_VENUES", message, "set a venue's keys, or NAUTILUS_VENUES", ("BINANCE", "BYBIT")
+        )
 
 
 def state_is_lost(settings: TradingNodeSettings) -> Iterator[Problem]:
@@ -245,7 +244,7 @@ def rates_are_the_exchanges(settings: TradingNodeSettings) -> Iterator[Problem]:
         key, ((venue, market), (most, span)) = spelled(settings, path), over[0]
         fits = min(most // span for market in markets for most, span in ORDER_LIMITS[market])
         message = f"{key} is {rate}: more than the {most} orders in {span} s that {venue.upper()} {market} takes;"
-        message += " it rejects the rest, and bans who goes on"
+        message += " it rejects the rest, and may ban you if that continues"
         code = "TN313" if said(settings, path) else "TN004"
         yield Problem(code, key, message, f"set {key}={fits}/00:00:01", origin=place(settings, path))
 
@@ -276,22 +275,22 @@ def hosts_are_the_exchanges(settings: TradingNodeSettings) -> Iterator[Problem]:
 
 # Each judges values by themselves, so they speak also where other values are wrong.
 VALUES: tuple[Rule, ...] = (
-    keys_are_no_placeholders,
-    keys_have_their_shape,
+    keys_are_keys,
     key_is_not_its_secret,
 )
-# These judge the settings as a whole.
-WHOLE: tuple[Rule, ...] = (
-    lookback_orphans,
-    live_without_saying,
-    state_is_lost,
-    redis_is_guarded,
-    passwords_are_strong,
-    trader_has_a_name,
-    hosts_are_no_examples,
-    directories_are_private,
-    rates_are_the_exchanges,
-    hosts_are_the_exchanges,
+# These judge the settings as a whole. Each with the settings that it rests on: where one of those is wrong, it keeps silent.
+WHOLE: tuple[tuple[Rule, tuple[str, ...]], ...] = (
+    (lookback_orphans, ("reconciliation_lookback_mins",)),
+    (live_without_saying, ("environment", "execution", "venues", "binance.", "bybit.")),
+    (something_is_on, ("venues", "binance.", "bybit.")),
+    (state_is_lost, ("execution", "venues", "binance.", "bybit.", "redis.")),
+    (redis_is_guarded, ("redis.",)),
+    (passwords_are_strong, ("redis.password",)),
+    (trader_has_a_name, ("trader_id",)),
+    (hosts_are_no_examples, ("redis.host", "venues", "binance.", "bybit.")),
+    (directories_are_private, ("trader_id", "state_dir", "logging.", "streaming.")),
+    (rates_are_the_exchanges, ("max_order_", "execution", "venues", "binance.", "bybit.")),
+    (hosts_are_the_exchanges, ("venues", "binance.", "bybit.")),
 )
 
 
@@ -300,9 +299,23 @@ def weak_values(settings: TradingNodeSettings, keys: Sequence[Key] = ()) -> tupl
     return (*(problem for rule in VALUES for problem in rule(settings)), *_shared_keys(keys))
 
 
-def weak_whole(settings: TradingNodeSettings) -> tuple[Problem, ...]:
-    """Return what is weak about valid settings as a whole."""
-    return tuple(problem for rule in WHOLE for problem in rule(settings))
+def weak_whole(settings: TradingNodeSettings, wrong: Collection[str] = ()) -> tuple[Problem, ...]:
+    """Return what is weak about the settings as a whole, so far as it does not rest on what is ``wrong``.
+
+    Parameters
+    ----------
+    settings : TradingNodeSettings
+        What is left of them.
+    wrong : collection of str, optional
+        Dotted paths of the settings that have errors; an empty one is an error that may concern any of them.
+
+    """
+    if "" in wrong:
+        return ()
+    rules = (rule for rule, rests_on in WHOLE if not any(path.startswith(rests_on) for path in wrong))
+    found = (problem for rule in rules for problem in rule(settings))
+    # A note can wait until everything is good.
+    return tuple(problem for problem in found if problem.is_warning or not wrong)
 
 
 def _shared_keys(keys: Sequence[Key]) -> Iterator[Problem]:
@@ -316,6 +329,9 @@ def _shared_keys(keys: Sequence[Key]) -> Iterator[Problem]:
             and first.environment != key.environment
             and not is_placeholder(text)
         ):
-            message = f"{key.origin.key} and {first.origin.key} are the same text, for {key.environment} and {first.environment}"
-            fix = "an exchange's testnet has keys of its own: put each where it belongs, and remove the other"
+            message = (
+                f"{key.origin.key} and {first.origin.key} ({first.origin}) are the same text, for {key.environment} and"
+            )
+            message += f" {first.environment}: one of the two is wrong"
+            fix = f"put the {key.environment} environment's own key there, or remove the pair that is wrong"
             yield Problem("TN508", key.origin.key, message, fix, origin=key.origin)

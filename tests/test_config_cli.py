@@ -184,14 +184,17 @@ def test_json_is_one_object_on_stdout_with_the_same_exit_code(
 
 
 def test_check_can_rename_former_names_and_tells_each_line_and_the_backup() -> None:
-    Path(".env").write_text(f"# mine\nNAUTILUS_TRADER_ID=A-1\nBINANCE_HTTP_PROXY_URL=http://u:{CANARY}@p.internal:1\n")
+    Path(".env").write_text(
+        f"# mine\nNAUTILUS_TRADER_ID=A-1\nBINANCE_HTTP_PROXY_URL=http://u:{CANARY}@p.internal:1\n"
+        "NAUTILUS_PRESET=sandbox\nNAUTILUS_VENUES=BINANCE\n"
+    )
     Path(".env").chmod(0o600)
     assert ["TN306"] == [problem["code"] for problem in json.loads(call("check", "--json").stdout)["problems"]]
     result = call("check", "--fix")
     renamed, backup = result.stderr.splitlines()
     assert (0, ".env line 3: BINANCE_HTTP_PROXY_URL renamed to BINANCE_PROXY_URL") == (result.exit_code, renamed)
     assert ["# mine", "NAUTILUS_TRADER_ID=A-1", "BINANCE_PROXY_URL"] == [
-        line.partition("=http")[0] for line in Path(".env").read_text().splitlines()
+        line.partition("=http")[0] for line in Path(".env").read_text().splitlines()[:3]
     ]
     assert "BINANCE_HTTP_PROXY_URL" in Path(backup.removeprefix(".env as it was: ")).read_text()
     again = call("check", "--fix")

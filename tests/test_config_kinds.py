@@ -118,11 +118,11 @@ def test_a_page_holds_code_meaning_example_and_cure() -> None:
         "## TN304: a title\n\n"
         "*a warning: it runs, and ends with exit code 3 under `--strict`*\n\n"
         "What it\nmeans.\n\n"
+        "**Cure.** What to do.\n\n"
         "With this `.env`:\n\n"
         "```shell\nREDIS_PORT=1\n```\n\n"
         "it says:\n\n"
-        "```text\nwarning: odd\n  fix: mend it\n```\n\n"
-        "**Cure.** What to do.\n"
+        "```text\nwarning: odd\n  fix: mend it\n```\n"
     )
     assert expected == page(kind)
 
@@ -134,12 +134,12 @@ def test_a_page_without_an_example_has_no_place_for_one() -> None:
         "The configuration that was built has `flush_on_start`, with which Nautilus empties the whole Redis database: the books\n"
         "of every trader in it, not only of this one. No setting can do that, so this is a defect of the program, found by the\n"
         "last look at what was built. Nothing was started, and nothing was deleted.\n\n"
+        "**Cure.** Do not run it. Report it with the settings that `tradingnode show` prints; secrets are hidden there.\n\n"
         "it says:\n\n"
         "```text\n"
         "error: Redis would be flushed at start\n"
         "  fix: this was built against its preset: report it, and do not run it\n"
-        "```\n\n"
-        "**Cure.** Do not run it. Report it with the settings that `tradingnode show` prints; secrets are hidden there.\n"
+        "```\n"
     )
     assert expected == page(kinds()["TN811"])
 

@@ -442,7 +442,7 @@ def test_a_default_rate_that_the_exchange_would_not_take_is_noted() -> None:
 
 
 def test_what_kubernetes_sets_is_noted_and_not_taken() -> None:
-    settings = from_env({"REDIS_PORT": "tcp://10.0.0.1:6379", "REDIS_HOST": "localhost"})
+    settings = from_env({"REDIS_PORT": "tcp://10.0.0.1:6379", "REDIS_HOST": "localhost", "NAUTILUS_VENUES": "BINANCE"})
     assert settings.redis is not None
     assert 6379 == settings.redis.port
     assert ([], [("TN002", "REDIS_PORT")]) == (told(settings.warnings), told(settings.notes))

@@ -78,8 +78,8 @@ def test_a_value_arrives_as_written_with_its_line(tmp_path: Path, text: str, val
             None,
             "TN307 REDIS_HOST 2: REDIS_HOST is set twice in .env, on lines 1 and 2: the later one counts",
         ),
-        ("\nREDIS_HOST", None, "TN404 .env 2: .env line 2 is not NAME=value"),
-        ("export REDIS_HOST\n", None, "TN404 .env 1: .env line 1 is not NAME=value"),
+        ("\nREDIS_HOST", None, "TN404 .env 2: .env line 2 has no = after REDIS_HOST"),
+        ("export REDIS_HOST\n", None, "TN404 .env 1: .env line 1 has no = after REDIS_HOST"),
         ("redis_host=a", None, "TN305 redis_host 1: redis_host is not read as REDIS_HOST: it is in lower case"),
         ("REDIS-HOST=a", None, "TN305 REDIS-HOST 1: REDIS-HOST is not read as REDIS_HOST: it has hyphens"),
         ("REDIS_HOST=a\u200b", "a", "TN415 REDIS_HOST 1: REDIS_HOST is not what it seems: it holds an invisible"),
@@ -185,9 +185,10 @@ def test_an_empty_secret_beside_its_file_is_unset(tmp_path: Path) -> None:
 def test_lines_that_are_no_assignment_are_told_with_their_lines_and_without_their_text(tmp_path: Path) -> None:
     source = env_file(tmp_path, f"REDIS_HOST=a\n\n# c\n{CANARY} {CANARY}\nREDIS_PORT=1\nREDIS_PASSWORD='{CANARY}\n")
     path = tmp_path / ".env"
-    assert [f"{path} line 4 is not NAME=value", f"{path} line 6 is not NAME=value"] == [
-        problem.message for problem in source.problems
-    ]
+    assert [
+        f"{path} line 4 is not NAME=value",
+        f"{path} line 6 has a quote after REDIS_PASSWORD= that is never closed",
+    ] == [problem.message for problem in source.problems]
     assert {"REDIS_HOST", "REDIS_PORT"} == set(source.entries)
     assert {4} == {int(problem.exit_code) for problem in source.problems}
     assert CANARY not in "".join(map(str, source.problems))
@@ -251,7 +252,7 @@ def test_an_empty_file_in_the_secrets_directory_is_a_problem(tmp_path: Path) -> 
     written(tmp_path, "\n", "bybit_api_key")
     (problem,) = read_secrets_dir(str(tmp_path), must_exist=True).problems
     assert (4, "bybit_api_key") == (problem.exit_code, problem.key)
-    assert f"bybit_api_key names {tmp_path}/bybit_api_key, which is empty" == problem.message
+    assert f"{tmp_path}/bybit_api_key is empty" == problem.message
 
 
 def test_only_a_secrets_directory_that_was_named_must_exist(tmp_path: Path) -> None:
