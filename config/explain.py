@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from config.gathering import Gathered
+from config.hiding import text_shown
 from config.judging import judge
 from config.layers import Value
 from config.models import TradingNodeSettings
@@ -137,4 +138,4 @@ def _voices(variable: Variable, gathered: Gathered, settings: TradingNodeSetting
 def _written(variable: Variable, value: Value) -> str:
     if variable.secret:
         return "*** (set)"
-    return shown(variable.path, value.value) if not isinstance(value.value, str) else visible(value.value)
+    return shown(variable.path, value.value) if not isinstance(value.value, str) else text_shown(value.value)

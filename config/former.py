@@ -24,7 +24,7 @@ def modernise(sources: Sequence[Source]) -> tuple[tuple[Source, ...], tuple[Prob
     for entry, name in found:
         rivals = [current[name]] if name in current else [other for other, same in found if same == name]
         rival = next((rival for rival in rivals if _text(rival) != _text(entry)), None)
-        problems.append(_warning(entry, name) if rival is None else _contradiction(entry, rival))
+        problems.append(_warning(entry, name) if rival is None else _contradiction(entry, rival, name))
     return tuple(replace(source, entries=dict(_renamed(source, current))) for source in sources), tuple(problems)
 
 
@@ -50,9 +50,9 @@ def _warning(entry: Entry, name: str) -> Problem:
     return Problem("TN306", old, f"{old} is the former name of {new}", fix, (new,), entry.origin)
 
 
-def _contradiction(entry: Entry, rival: Entry) -> Problem:
+def _contradiction(entry: Entry, rival: Entry, name: str) -> Problem:
     message = (
         f"{entry.origin.key} and {rival.origin.key} ({rival.origin}) name the same setting and have different values"
     )
-    fix = f"keep {rival.origin.key} with the value that you mean, and remove {entry.origin.key}"
+    fix = f"set {name} to the value that you mean, and remove the former name"
     return Problem("TN416", entry.origin.key, message, fix, origin=entry.origin)

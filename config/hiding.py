@@ -20,7 +20,15 @@ def found(key: str, text: str) -> str:
     return f"{key} is not valid" if might_be_secret(text) else f"{key} is '{visible(text)}'"
 
 
+def _is_path(text: str) -> bool:
+    return text.startswith(("/", "./", "../", "~")) and "\n" not in text and "@" not in text
+
+
+def text_shown(text: str) -> str:
+    """Return a value of a setting that is no secret; it may stand in the wrong place."""
+    return visible(text) if _is_path(text) or not might_be_secret(text) else "*** (not shown: it might be a secret)"
+
+
 def path_shown(path: str) -> str:
     """Return a path for a message. Somebody may have written the secret itself where its file belongs."""
-    is_path = path.startswith(("/", "./", "../", "~")) and "\n" not in path
-    return visible(path, 200) if is_path or not might_be_secret(path) else "something that is no path"
+    return visible(path, 200) if _is_path(path) or not might_be_secret(path) else "something that is no path"

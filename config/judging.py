@@ -102,10 +102,13 @@ def tree_of(merged: Merged, environ: Mapping[str, str]) -> tuple[dict[str, Any],
     if keyless and named is None and on:
         origin = next(key.origin for key in merged.keys)
         chosen["venues"] = Value(tuple(venue.upper() for venue in on), origin)
-    if "state_dir" not in chosen and "trader_id" in chosen and (home := _state_home(environ)) is not None:
-        folder = home / "tradingnode" / str(chosen["trader_id"].value)
-        chosen["state_dir"] = Value(folder, Origin(STATE_HOME, "XDG_STATE_HOME"))
-
+    if "state_dir" not in chosen:
+        if (home := _state_home(environ)) is None:
+            message = "NAUTILUS_STATE_DIR is not set, and this user has no home directory below which it could be"
+            problems.append(Problem("TN402", "NAUTILUS_STATE_DIR", message, "set NAUTILUS_STATE_DIR to a directory"))
+        elif "trader_id" in chosen:
+            folder = home / "tradingnode" / str(chosen["trader_id"].value)
+            chosen["state_dir"] = Value(folder, Origin(STATE_HOME, "XDG_STATE_HOME"))
     by_preset = {path for path, value in chosen.items() if value.origin.source.startswith("preset")}
     sections = {path.partition(".")[0] for path in chosen.keys() - by_preset if "." in path} | set(on)
     tree: dict[str, Any] = {section: {} for section in sections & SECTIONS}
@@ -143,8 +146,11 @@ def _state_home(environ: Mapping[str, str]) -> Path | None:
     """Return the user's state directory after the XDG base directory specification."""
     if (given := environ.get("XDG_STATE_HOME", "")).startswith("/"):
         return Path(given)
-    home = environ.get("HOME", "")
-    return Path(home, ".local", "state") if home else None
+    try:
+        home = Path(environ.get("HOME") or Path.home())
+    except RuntimeError:  # neither a variable nor an entry in the list of users
+        return None
+    return home / ".local" / "state" if home.is_absolute() else None
 
 
 def _wrong(problems: Iterable[Problem]) -> set[str]:

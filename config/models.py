@@ -86,6 +86,19 @@ def _pairs(value: object) -> object:
     return {name.strip(): given.strip() for name, _, given in pairs}
 
 
+def _folder(value: object) -> object:
+    """Refuse what is no folder of this machine: a url, perhaps with a password in it, or a name that no file system takes."""
+    if not isinstance(value, str | Path):
+        return value
+    text = str(value)
+    if "://" in text or ":/" in text or not text.isprintable():
+        raise PydanticCustomError("folder", "expected a directory")
+    try:
+        return Path(text).expanduser() if text.startswith("~") else value
+    except RuntimeError:  # nobody of that name, or no home directory
+        raise PydanticCustomError("folder", "expected a directory") from None
+
+
 def _with_address(url: str) -> str:
     """Refuse a url whose host or port cannot be told, such as ``https://[host`` or port 99999."""
     address(url)
@@ -166,6 +179,7 @@ PROXY_FORM = "http://, https:// or socks5:// and USER:PASSWORD@HOST:PORT, user a
 BALANCE_MAX = 1e12
 HTTP_FORM = "an http:// or https:// url without user, password and query"
 WS_FORM = "a ws:// or wss:// url without user, password and query"
+Folder = Annotated[Path, BeforeValidator(_folder)]
 ProxyUrl = Annotated[SecretStr, AfterValidator(_proxy)]
 # Binance allows 36 characters for a client order id. Nautilus writes O-YYYYMMDD-HHMMSS-<trader tag>-<strategy tag>-<count>:
 # 18 fixed and one more hyphen, which leaves 11 for both tags and 5 digits for the count of orders.
@@ -254,9 +268,12 @@ class RedisConfig(_Section):
     port: Annotated[int, Setting("REDIS_PORT", "essential")] = Field(
         6379, ge=1, le=65535, description="Port of the Redis server."
     )
-    username: Annotated[str | None, Setting("REDIS_USERNAME", accepted="an ACL user name", example="trader")] = Field(
-        None, min_length=1, description="ACL user name; unset means Redis' default user."
-    )
+    username: Annotated[
+        str | None,
+        # What Redis takes; a colon or a slash would be a url, with its password.
+        StringConstraints(pattern=r"^[^\s:/@]+$"),
+        Setting("REDIS_USERNAME", accepted="an ACL user name", example="trader"),
+    ] = Field(None, min_length=1, description="ACL user name; unset means Redis' default user.")
     password: Annotated[SecretStr | None, Setting("REDIS_PASSWORD", "essential", "a password", "")] = Field(
         None, min_length=1, description="Password of that user."
     )
@@ -278,7 +295,7 @@ class LoggingSettings(_Section):
         "DEBUG", description="Least level in the log file; OFF writes none."
     )
     log_directory: Annotated[
-        Path | None, Setting("NAUTILUS_LOG_DIRECTORY", accepted="a directory", example="/var/log/tradingnode")
+        Folder | None, Setting("NAUTILUS_LOG_DIRECTORY", accepted="a directory", example="/var/log/tradingnode")
     ] = Field(None, description="Directory of the log files; by default `logs` below the state directory.")
     log_file_name: Annotated[
         str | None,
@@ -314,7 +331,7 @@ class StreamingSettings(_Section):
     """Market data and events streamed to the catalog as feather files."""
 
     catalog_path: Annotated[
-        Path | None, Setting("NAUTILUS_CATALOG_PATH", "essential", "a directory", "/var/lib/tradingnode/catalog")
+        Folder | None, Setting("NAUTILUS_CATALOG_PATH", "essential", "a directory", "/var/lib/tradingnode/catalog")
     ] = Field(
         None,
         description="Folder of the catalog; by default `catalog` below the state directory. "
@@ -642,7 +659,7 @@ class TradingNodeSettings(_HidesInputs, BaseSettings):
     logging: LoggingSettings = LoggingSettings()
     streaming: StreamingSettings | None = None
     state_dir: Annotated[
-        Path | None, Setting("NAUTILUS_STATE_DIR", "essential", "a directory", "/var/lib/tradingnode")
+        Folder | None, Setting("NAUTILUS_STATE_DIR", "essential", "a directory", "/var/lib/tradingnode")
     ] = Field(
         None,
         description="Folder of a run's files; by default `tradingnode/<trader_id>` below the user's state directory (XDG).",

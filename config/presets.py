@@ -283,7 +283,7 @@ PRESETS: Mapping[str, Preset] = {
                 venue_executes,
                 urls_are_not_live,
             ),
-            RECORDER: (environment_is_sandbox, some_venue_is_on, venues_are_testnets, urls_are_not_live),
+            RECORDER: (environment_is_sandbox, venues_are_testnets, urls_are_not_live),
         },
     ),
     "sandbox": Preset(
@@ -296,15 +296,18 @@ PRESETS: Mapping[str, Preset] = {
                 execution_is_simulated,
                 urls_are_not_testnet,
             ),
-            RECORDER: (environment_is_sandbox, some_venue_is_on, venue_data_is_live, urls_are_not_testnet),
+            RECORDER: (environment_is_sandbox, venue_data_is_live, urls_are_not_testnet),
         },
     ),
 }
 # What a role needs under every preset, and without one.
-ROLES: Mapping[str, tuple[Guard, ...]] = {TRADER: (), RECORDER: (data_is_kept, instruments_are_named)}
+ROLES: Mapping[str, tuple[Guard, ...]] = {TRADER: (), RECORDER: (some_venue_is_on, data_is_kept, instruments_are_named)}
 
 
 def guard(settings: TradingNodeSettings, preset: str | None) -> tuple[Problem, ...]:
-    """Return what keeps ``settings`` from running in their role under ``preset``."""
+    """Return what keeps ``settings`` from running in their role under ``preset``; of one setting, what is told of it first."""
     guards = PRESETS[preset].guards[settings.role] if preset is not None else ()
-    return tuple(problem for rule in (*guards, *ROLES[settings.role]) for problem in rule(settings))
+    found: dict[str, Problem] = {}
+    for problem in (problem for rule in (*guards, *ROLES[settings.role]) for problem in rule(settings)):
+        found.setdefault(problem.key, problem)
+    return tuple(found.values())

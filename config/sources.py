@@ -18,7 +18,7 @@ from pydantic import SecretStr
 from config.foreign import is_foreign
 from config.hiding import path_shown
 from config.problems import Origin, Problem
-from config.spelling import cleaned, odd_value
+from config.spelling import cleaned, odd_value, visible
 from config.unknown import told_of_unknown
 from config.variables import SECRETS_DIR_DEFAULT, SECRETS_DIR_VARIABLE, is_key, known_names, secret_names
 
@@ -167,7 +167,7 @@ def read_env_file(path: Path, *, must_exist: bool) -> Source:
         Whether a missing file is a problem (exit code 2).
 
     """
-    name = str(path)
+    name = visible(str(path), 200)
     try:
         with path.open("rb") as file:
             raw = file.read(ENV_FILE_BYTES_MAX + 1)

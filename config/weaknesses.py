@@ -192,8 +192,8 @@ def directories_are_private(settings: TradingNodeSettings) -> Iterator[Problem]:
     }
     told = set()
     for path, directory in wanted.items():
-        there = _nearest(directory) if directory is not None else None
-        if there is None or there in told or not _is_open(there, made=there == directory):
+        there = _open_to_all(directory) if directory is not None else None
+        if there is None or there in told:
             continue
         told.add(there)
         origin = place(settings, path)
@@ -205,19 +205,19 @@ def directories_are_private(settings: TradingNodeSettings) -> Iterator[Problem]:
             message = f"{directory} ({key}) is writable for every user of this machine"
             fix = f"chmod o-w {there}, or {fix}"
         else:
-            message = f"{directory} ({key}) would be made in {there}, where every user of this machine can replace it"
+            message = f"{directory} ({key}) is below {there}, where every user of this machine can replace it"
         yield Problem("TN310", key, message, fix, origin=origin)
 
 
-def _is_open(directory: Path, *, made: bool) -> bool:
-    """Return whether others can put files into ``directory``, or replace what is made in it (a sticky bit prevents that)."""
-    mode = _mode(directory)
-    return bool(mode & stat.S_IWOTH) and (made or not mode & stat.S_ISVTX)
+def _open_to_all(directory: Path) -> Path | None:
+    """Return ``directory`` if every user may write into it, or one above it in which every user may replace what stands there.
 
-
-def _nearest(directory: Path) -> Path | None:
-    """Return ``directory``, or the nearest one above it that is there."""
-    return next((path for path in (directory, *directory.parents) if _mode(path)), None)
+    A sticky bit prevents the latter.
+    """
+    modes = ((path, _mode(path)) for path in (directory, *directory.parents))
+    return next(
+        (path for path, mode in modes if mode & stat.S_IWOTH and (path == directory or not mode & stat.S_ISVTX)), None
+    )
 
 
 def _mode(path: Path) -> int:
@@ -234,7 +234,7 @@ def rates_are_the_exchanges(settings: TradingNodeSettings) -> Iterator[Problem]:
     markets = [
         (venue, market) for venue, section in venues_of(settings) if section.has_key for market in _markets(section)
     ]
-    for path in [path for path in RATES if said(settings, path)] or RATES[:1]:
+    for path in (path for path in RATES if said(settings, path) or path == RATES[0]):
         rate = getattr(settings, path)
         over = [
             (market, limit) for market in markets for limit in ORDER_LIMITS[market] if _sent(rate, limit[1]) > limit[0]

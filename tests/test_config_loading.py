@@ -98,7 +98,9 @@ def test_each_layer_is_told_as_origin(tmp_path: Path, layer: str, expected: tupl
 
 
 def test_defaults_have_no_origin() -> None:
-    assert {"trader_id"} == set(from_env().origins)
+    """Where the state directory is by default follows from the user, so that is its source."""
+    assert {"trader_id", "state_dir"} == set(from_env().origins)
+    assert "user's state directory" == from_env().origins["state_dir"].source
 
 
 def test_a_preset_lies_above_the_defaults_and_below_everything_else(tmp_path: Path) -> None:
