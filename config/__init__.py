@@ -5,10 +5,12 @@ Every name is imported when it is first used: a health check must not pay for py
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+# Not typing's own: importing that costs a health check as much as starting the interpreter.
+TYPE_CHECKING = False
 
 if TYPE_CHECKING:
+    from typing import Any
+
     from config.cache import build_cache_config
     from config.clients.binance import build_binance_data_client_config, build_binance_exec_client_config
     from config.clients.bybit import build_bybit_data_client_config, build_bybit_exec_client_config
@@ -109,6 +111,8 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
     return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
 
 

@@ -7,7 +7,7 @@ import re
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import wraps
 from pathlib import Path
@@ -15,16 +15,30 @@ from typing import Any, NoReturn
 
 import click
 
-from config.problems import ConfigError, ExitCode, Problem, exit_code_of
-from config.report import finish_json, print_explanation, print_kind, print_settings, say, settings_as_json, tally, tell
+from config.problems import ConfigError, ExitCode, Problem, exit_code_of, raise_errors
+from config.report import (
+    finish_json,
+    print_explanation,
+    print_findings,
+    print_kind,
+    print_settings,
+    say,
+    settings_as_json,
+    tally,
+    tell,
+    versions,
+)
 
 PRESET_NAMES = ("production", "testnet", "sandbox")
 ROLE_NAMES = ("trader", "recorder")
 INTERRUPTED = 130
 
 
-class _StopAsked(BaseException):
-    """A signal before there is a node: the stop that was asked for is complete."""
+class _StopAsked(KeyboardInterrupt):
+    """A signal before there is a node: the stop that was asked for is complete.
+
+    An event loop swallows every other exception that a signal handler raises.
+    """
 
 
 def _settings_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -235,7 +249,13 @@ def run(
         if asked.strict and settings.warnings:
             raise ConfigError(_told(settings))
         tell(_told(settings))
-        _preflight(settings)
+        from config.preflight import BEFORE_NAUTILUS, THROUGH_NAUTILUS
+        from config.record import write_record
+
+        _preflight(settings, asked, BEFORE_NAUTILUS)
+        write_record(settings)
+        say(f"starting {summary(settings).removeprefix('ok: ')}")
+        _preflight(settings, asked, THROUGH_NAUTILUS)
         _run(settings, strategy, strategy_config, strategy_config_class)
     except ConfigError as error:
         problems = error.problems if settings is None else [_redacted(problem, settings) for problem in error.problems]
@@ -248,51 +268,24 @@ def _stop_asked(*_: object) -> None:
     raise _StopAsked
 
 
-def _preflight(settings: Any) -> None:
-    from config.problems import raise_errors
-    from config.record import write_record
+def _preflight(settings: Any, asked: Asked, steps: Sequence[str]) -> None:
+    """Take the steps, tell what they warn of and what was left out, and raise what keeps a node from running."""
+    from config.preflight import preflight, problems_of
 
-    if settings.redis is not None:
-        from config.preflight import check_redis
-
-        raise_errors(check_redis(settings.redis, settings))
-    try:
-        write_record(settings)
-    except OSError as error:
-        reason = (error.strerror or type(error).__name__).lower()
-        message = f"the state directory {settings.state_directory} cannot be written: {reason}"
-        fix = "make it writable for this user, or set NAUTILUS_STATE_DIR to one that is"
-        raise ConfigError([Problem("TN604", "NAUTILUS_STATE_DIR", message, fix)]) from None
-    problems = [
-        Problem(
-            "TN605",
-            key,
-            f"{directory} cannot be written, which {key} needs",
-            f"make it writable, or set {key}",
-        )
-        for key, directory in (
-            ("NAUTILUS_LOG_DIRECTORY", settings.log_directory if settings.logging.log_level_file != "OFF" else None),
-            ("NAUTILUS_CATALOG_PATH", settings.catalog_path if settings.streaming is not None else None),
-        )
-        if directory is not None and not _is_writable(directory)
-    ]
-    raise_errors(problems)
-
-
-def _is_writable(directory: Path) -> bool:
-    """Return whether files can be made in ``directory``, which is made if it is not there."""
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-    except OSError:
-        return False
-    return os.access(directory, os.W_OK | os.X_OK)
+    found = preflight(settings, steps)
+    problems = problems_of(found)
+    if asked.strict and problems:
+        raise ConfigError(problems)
+    tell(raise_errors(problems))
+    for step in (one.step for one in found if one.state == "skipped" and one.step in steps):
+        say(f"preflight: {step} was left out (NAUTILUS_PREFLIGHT_SKIP)")
 
 
 def _run(settings: Any, strategy: str | None, strategy_config: str | None, strategy_config_class: str | None) -> None:
-    say(f"starting {summary(settings).removeprefix('ok: ')}")
-
     from config.factory import TradingNodeConfigFactory
+    from config.readiness_file import ReadinessFile
     from config.runner import Deadlines, run_node
+    from config.state_dir import READINESS_FILE
     from config.strategies import load_strategy
 
     strategies = [] if strategy is None else [load_strategy(strategy, strategy_config, strategy_config_class)]
@@ -302,7 +295,14 @@ def _run(settings: Any, strategy: str | None, strategy_config: str | None, strat
         venues = ",".join(settings.active_venues)
         say(f"ready {settings.trader_id} {settings.preset} {venues} after {seconds:.2f} s")
 
-    run_node(config, Deadlines(settings.seconds_to_ready, settings.stop_timeout), on_ready=ready)
+    readiness = ReadinessFile(
+        str(settings.state_directory / READINESS_FILE),
+        trader_id=settings.trader_id,
+        preset=settings.preset,
+        role=settings.role,
+    )
+    deadlines = Deadlines(settings.seconds_to_ready, settings.stop_timeout)
+    run_node(config, deadlines, on_ready=ready, readiness=readiness)
     say(f"stopped {settings.trader_id}")
 
 
@@ -310,6 +310,33 @@ def _redacted(problem: Problem, settings: Any) -> Problem:
     from config.record import redacted
 
     return replace(problem, message=redacted(problem.message, settings))
+
+
+@cli.command()
+@_settings_options
+def doctor(asked: Asked) -> None:
+    """Take every step that run takes before it starts, and start nothing: Redis, disks, clock, venues, keys."""
+    try:
+        settings = _load(asked)
+    except ConfigError as error:
+        _finish(error.problems, asked)
+    from config.preflight import STEPS, preflight, problems_of
+
+    found = preflight(settings, tuple(STEPS), claim=False)
+    problems = (*_told(settings), *problems_of(found))
+    if asked.as_json:
+        _finish(problems, asked, versions=versions(), findings=[one.to_dict() for one in found])
+    print_findings(found)
+    _finish(problems, asked)
+
+
+@cli.command(add_help_option=False, context_settings={"ignore_unknown_options": True})
+@click.argument("args", nargs=-1, type=click.UNPROCESSED)
+def health(args: tuple[str, ...]) -> None:
+    """Tell whether the running node is ready: exit 0, else 7; `health --help` tells more."""
+    from config.health import main as judge_health
+
+    sys.exit(judge_health(args, os.environ))
 
 
 @cli.command()
@@ -332,12 +359,12 @@ def main() -> None:
         cli(standalone_mode=False)
     except click.UsageError as error:
         _finish_usage(error)
+    except _StopAsked:
+        sys.exit(ExitCode.OK)
     except (click.Abort, KeyboardInterrupt):
         sys.exit(INTERRUPTED)
     except click.exceptions.Exit as error:
         sys.exit(error.exit_code)
-    except _StopAsked:
-        sys.exit(ExitCode.OK)
     except Exception as error:
         # A defect of ours. Its text may hold anything, a secret too, so only its kind and its place are told.
         frame = traceback.extract_tb(error.__traceback__)[-1]

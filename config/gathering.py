@@ -78,8 +78,13 @@ def gather(
     )
     role = merged.text("role", TRADER).lower()
     role = role if role in NOT_USED else TRADER
-    used = [problem for problem in problems if uses(role, path_of(problem.key))]
+    used = [problem for problem in problems if uses(role, path_of(problem.key) or _section_of(problem.key))]
     return Gathered(_for_role(merged, role), role, name, environ, tuple(source.name for source in sources), tuple(used))
+
+
+def _section_of(key: str) -> str:
+    """Return the section that a name nothing reads was meant for, by its beginning."""
+    return f"{key.partition('_')[0].lower()}."
 
 
 def _for_role(merged: Merged, role: str) -> Merged:

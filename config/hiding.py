@@ -10,6 +10,9 @@ from config.spelling import visible
 LOOKS_LIKE_A_KEY = re.compile(r"[A-Za-z0-9+=]{18,}|-----BEGIN")
 
 
+NAME = re.compile(r"[A-Za-z0-9]{0,17}(?:_[A-Za-z0-9]{1,17}(?![A-Za-z0-9]))*")
+
+
 def might_be_secret(text: str) -> bool:
     """Return whether ``text`` looks like a key, or like a url with a password before the @ or a token behind the ?."""
     return not {"@", "?"}.isdisjoint(text) or LOOKS_LIKE_A_KEY.search(text) is not None
@@ -27,6 +30,13 @@ def _is_path(text: str) -> bool:
 def text_shown(text: str) -> str:
     """Return a value of a setting that is no secret; it may stand in the wrong place."""
     return visible(text) if _is_path(text) or not might_be_secret(text) else "*** (not shown: it might be a secret)"
+
+
+def name_shown(name: str) -> str:
+    """Return the name of a variable that nothing reads. Of ``NAME: value`` all is a name, up to the next equals sign."""
+    if ":" not in name and not might_be_secret(name):
+        return visible(name)
+    return f"{NAME.match(name)[0]}…"  # type: ignore[index]  # it matches the empty text too
 
 
 def path_shown(path: str) -> str:

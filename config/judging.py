@@ -14,6 +14,7 @@ from config.layers import SECTIONS, Merged, Value, layer_of_call, merge
 from config.models import VENUE_FIELDS, TradingNodeSettings, VenueName
 from config.presets import PRESETS, guard
 from config.problems import STATE_HOME, Origin, Problem, in_order, raise_errors
+from config.state_dir import state_home
 from config.validation import validate
 from config.variables import path_of, variables_by_path
 from config.weaknesses import weak_values, weak_whole
@@ -30,7 +31,7 @@ def judge[S: TradingNodeSettings](cls: type[S], gathered: Gathered) -> tuple[S |
         settings._overridden = merged.overridden
         if any(problem.code in ("TN502", "TN503") for problem in problems):
             settings._judged = _meant(merged)
-        problems += weak_values(settings, merged.keys)
+        problems += weak_values(settings, merged.keys if settings.execution == "VENUE" else ())
         told = {problem.key for problem in problems if problem.is_error}
         problems += [problem for problem in guard(settings, gathered.preset) if problem.key not in told]
         problems += weak_whole(settings, _wrong(problems))
@@ -103,11 +104,11 @@ def tree_of(merged: Merged, environ: Mapping[str, str]) -> tuple[dict[str, Any],
         origin = next(key.origin for key in merged.keys)
         chosen["venues"] = Value(tuple(venue.upper() for venue in on), origin)
     if "state_dir" not in chosen:
-        if (home := _state_home(environ)) is None:
+        if (home := state_home(environ)) is None:
             message = "NAUTILUS_STATE_DIR is not set, and this user has no home directory below which it could be"
             problems.append(Problem("TN402", "NAUTILUS_STATE_DIR", message, "set NAUTILUS_STATE_DIR to a directory"))
         elif "trader_id" in chosen:
-            folder = home / "tradingnode" / str(chosen["trader_id"].value)
+            folder = Path(home, "tradingnode", str(chosen["trader_id"].value))
             chosen["state_dir"] = Value(folder, Origin(STATE_HOME, "XDG_STATE_HOME"))
     by_preset = {path for path, value in chosen.items() if value.origin.source.startswith("preset")}
     sections = {path.partition(".")[0] for path in chosen.keys() - by_preset if "." in path} | set(on)
@@ -140,17 +141,6 @@ def _account_type(merged: Merged, venue: str) -> str:
     variable = variables_by_path().get(f"{venue}.account_type")
     text = merged.text(f"{venue}.account_type", str(variable.default) if variable is not None else "")
     return text if variable is not None and text in variable.choices else ""
-
-
-def _state_home(environ: Mapping[str, str]) -> Path | None:
-    """Return the user's state directory after the XDG base directory specification."""
-    if (given := environ.get("XDG_STATE_HOME", "")).startswith("/"):
-        return Path(given)
-    try:
-        home = Path(environ.get("HOME") or Path.home())
-    except RuntimeError:  # neither a variable nor an entry in the list of users
-        return None
-    return home / ".local" / "state" if home.is_absolute() else None
 
 
 def _wrong(problems: Iterable[Problem]) -> set[str]:

@@ -76,6 +76,11 @@ def _split_upper(value: object) -> object:
     return tuple(dict.fromkeys(map(_upper, parts))) if isinstance(parts, list | tuple) else parts
 
 
+def _split_lower(value: object) -> object:
+    parts = _split(value)
+    return tuple(dict.fromkeys(map(_lower, parts))) if isinstance(parts, list | tuple) else parts
+
+
 def _pairs(value: object) -> object:
     """Split ``A=1,B=2`` as it stands in an environment variable; anything else is left to pydantic."""
     if not isinstance(value, str):
@@ -664,6 +669,11 @@ class TradingNodeSettings(_HidesInputs, BaseSettings):
         None,
         description="Folder of a run's files; by default `tradingnode/<trader_id>` below the user's state directory (XDG).",
     )
+    preflight_skip: Annotated[
+        tuple[Literal["redis", "disk", "venues"], ...],
+        BeforeValidator(_split_lower),
+        Setting("NAUTILUS_PREFLIGHT_SKIP", accepted="a list of redis, disk, venues", example="venues"),
+    ] = Field((), description="Steps of the preflight to leave out; what was left out is told at every start.")
     trusted_endpoints: Annotated[
         tuple[
             Annotated[str, StringConstraints(strip_whitespace=True, to_lower=True, pattern=r"^[^\s/@]+:[0-9]{1,5}$")],
@@ -765,9 +775,9 @@ class TradingNodeSettings(_HidesInputs, BaseSettings):
     @model_validator(mode="before")
     @classmethod
     def _of_its_role(cls, values: Any) -> Any:
-        """Leave nothing to execute to a recorder, whoever asks for it."""
+        """Leave nothing to execute to a recorder, and no books to keep, whoever asks for it."""
         recorder = isinstance(values, Mapping) and _lower(values.get("role")) == "recorder"
-        return {**values, "execution": "NONE"} if recorder else values
+        return {**values, "execution": "NONE", "redis": None} if recorder else values
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:

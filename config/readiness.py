@@ -76,3 +76,10 @@ def _disconnected(kind: str, engine: Any) -> Iterable[str]:
     for client in engine._clients.values():
         if not client.is_connected:
             yield f"{kind} client {client.id} is not connected"
+
+
+def connected_clients(node: TradingNode) -> Iterable[str]:
+    """Return the names of the venues whose clients are connected, data and execution alike, each once."""
+    kernel = node.kernel
+    clients = [client for engine in (kernel.data_engine, kernel.exec_engine) for client in engine._clients.values()]
+    return sorted({str(client.id) for client in clients if client.is_connected})

@@ -15,6 +15,7 @@ from config.problems import ExitCode, Problem, as_json
 
 if TYPE_CHECKING:
     from config.explain import Explanation
+    from config.findings import Finding
     from config.kinds import Kind
     from config.models import TradingNodeSettings
 
@@ -102,6 +103,31 @@ def settings_as_json(settings: TradingNodeSettings) -> dict[str, Any]:
         }
         for row in rows(settings)
     }
+
+
+STATES = {"ok": "green", "warning": "yellow", "error": "red bold", "unknown": "cyan", "skipped": "dim"}
+
+
+def versions() -> dict[str, str]:
+    """Return what runs here: Python and the packages that a node stands on."""
+    import platform
+    from importlib.metadata import version
+
+    packages = ("nautilus_trader", "pydantic", "redis", "tradingnode-config")
+    return {"python": platform.python_version(), **{name: version(name) for name in packages}}
+
+
+def print_findings(findings: Sequence[Finding]) -> None:
+    """Print what each step of the preflight found as an aligned table; the problems are told after it."""
+    from rich.text import Text
+
+    table = _columns("step", "state", "ms", "found")
+    for one in findings:
+        milliseconds = f"{one.seconds * 1000:,.1f}" if one.seconds else ""
+        table.add_row(
+            Text(one.step), Text(one.state, STATES[one.state]), Text(milliseconds, justify="right"), Text(one.detail)
+        )
+    _print(Text(", ".join(f"{name} {number}" for name, number in versions().items()) + "\n", style="dim"), table)
 
 
 def print_explanation(found: Explanation) -> None:

@@ -11,6 +11,7 @@ import sys
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from nautilus_trader.common.messages import ShutdownSystem
@@ -19,9 +20,11 @@ from nautilus_trader.live.node import TradingNode
 from nautilus_trader.model.events import OrderCancelRejected
 from nautilus_trader.trading.strategy import Strategy
 
+from config.heartbeat import Condition, keep_beating, tell
 from config.node import build_node
 from config.problems import ExitCode, Problem, raise_errors
-from config.readiness import Connections, is_ready, lacking
+from config.readiness import Connections, connected_clients, is_ready, lacking
+from config.readiness_file import ReadinessFile
 
 POLL_SECS = 0.01
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
@@ -46,6 +49,7 @@ class _Stop:
     def __init__(self, loop: asyncio.AbstractEventLoop, timeout: float) -> None:
         self.event = asyncio.Event()
         self.failures: list[str] = []
+        self.was_ready = False
         self._loop = loop
         self._timeout = timeout
         self._signalled = False
@@ -93,6 +97,7 @@ def run_node(
     strategies: Sequence[Strategy] = (),
     *,
     on_ready: Callable[[TradingNode, float], None] = lambda _node, _secs: None,
+    readiness: ReadinessFile | None = None,
 ) -> TradingNode:
     """Run a node until a signal, a strategy or a failure stops it, and return it disposed.
 
@@ -106,6 +111,8 @@ def run_node(
         Instances beside those of ``config``.
     on_ready : callable, optional
         Called once with the node and the seconds that it took.
+    readiness : ReadinessFile, optional
+        Where it is said, once a second, what the node is doing; gone when the node is.
 
     Raises
     ------
@@ -121,19 +128,23 @@ def run_node(
     started = loop.time()
     # A signal that arrives while the node is built waits until somebody can act on it.
     before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
-    try:
-        node = build_node(config, strategies, loop=loop)
-        handlers = _take_signals(loop, stop)
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-    node.kernel.msgbus.subscribe("commands.system.shutdown", stop.on_shutdown)
-    try:
-        problems = loop.run_until_complete(_supervise(node, stop, deadlines, started, on_ready))
-    finally:
-        node.dispose()
-        stop.done()
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
+    with contextlib.ExitStack() as after:
+        if readiness is not None:
+            tell(readiness, Condition("starting"))
+            after.callback(readiness.remove)
+        try:
+            node = build_node(config, strategies, loop=loop)
+            handlers = _take_signals(loop, stop)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        node.kernel.msgbus.subscribe("commands.system.shutdown", stop.on_shutdown)
+        try:
+            problems = loop.run_until_complete(_supervise(node, stop, deadlines, started, on_ready, readiness))
+        finally:
+            node.dispose()
+            stop.done()
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
     raise_errors(problems)
     return node
 
@@ -153,10 +164,12 @@ async def _supervise(
     deadlines: Deadlines,
     started: float,
     on_ready: Callable[[TradingNode, float], None],
+    readiness: ReadinessFile | None,
 ) -> list[Problem]:
     """Return what went wrong; nothing for a stop that was asked for and completed."""
     loop = asyncio.get_running_loop()
     connections = Connections(node)
+    say_now = _beating(loop, readiness, partial(_condition, node, stop))
     running = loop.create_task(_run(node))
     wish = loop.create_task(stop.event.wait())
     problems: list[Problem] = []
@@ -169,6 +182,7 @@ async def _supervise(
             break
         await asyncio.sleep(POLL_SECS)
     if ready and not wish.done():
+        say_now()
         try:
             on_ready(node, loop.time() - started)
         except Exception as error:
@@ -178,11 +192,34 @@ async def _supervise(
     if not problems and running.done() and not wish.done():
         problems.append(_ended(running))
     wish.cancel()
+    stop.event.set()
+    say_now()
     stop.begin()
     if not await _stopped(node, stop, running, deadlines.stop) and not problems:
         problems.append(_failed(f"the node did not stop within {deadlines.stop:g} s"))
     await _end_tasks()
     return [*problems, *map(_failed, stop.failures), *_cancels_refused(node)]
+
+
+def _beating(
+    loop: asyncio.AbstractEventLoop, readiness: ReadinessFile | None, look: Callable[[], Condition]
+) -> Callable[[], object]:
+    """Begin to say once a second what the node is doing, if there is somewhere to say it; return what says it at once."""
+    if readiness is None:
+        return lambda: None
+    loop.create_task(keep_beating(readiness, look))  # _end_tasks ends it
+    return lambda: tell(readiness, look())
+
+
+def _condition(node: TradingNode, stop: _Stop) -> Condition:
+    """Return what the node is doing, for whoever reads the readiness file."""
+    connected = tuple(connected_clients(node))
+    if stop.event.is_set():
+        return Condition("stopping", connected)
+    if is_ready(node):
+        stop.was_ready = True
+        return Condition("ready", connected)
+    return Condition("restricted" if stop.was_ready else "starting", connected, ", ".join(lacking(node)))
 
 
 async def _run(node: TradingNode) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import replace
 
 from config.foreign import answered, is_foreign
+from config.hiding import name_shown
 from config.problems import Origin, Problem
 from config.spelling import nearest, recognised, visible
 from config.variables import current_names, known_names
@@ -35,7 +37,9 @@ def told_of_unknown(
         return [Problem(code, name, f"{name} is not read: {answer.why}", answer.fix, origin=origin)]
     if is_foreign(name, value) is not None:
         return []
-    shown = visible(name)
+    shown = name_shown(name)
+    if shown != visible(name):
+        origin = replace(origin, key=shown)
     names = known or known_names()
     if (spelled := recognised(name, names)) is not None:
         meant, how = spelled

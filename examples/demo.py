@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from secrets import token_hex
 from typing import Any
 
 from rich.console import Console
@@ -27,7 +28,7 @@ from tests.redis_server import RedisServer
 from tests.venue.handle import Venue
 
 TRADER_ID = "DEMO-001"
-REDIS_PASSWORD = "demo-password"  # of a server that lives as long as the demo
+REDIS_PASSWORD = token_hex(16)  # of a server that lives as long as the demo
 INSTRUMENTS = {"BINANCE": "BTCUSDT-PERP.BINANCE", "BYBIT": "BTCUSDT-LINEAR.BYBIT"}
 QUOTES_WANTED = 10
 DONE_WITHIN_SECS = 15.0
@@ -53,10 +54,10 @@ def env_file(folder: Path, redis: RedisServer, venue: Venue) -> Path:
         "NAUTILUS_STOP_TIMEOUT": "10",
         **redis.environ,
         "REDIS_PASSWORD": REDIS_PASSWORD,
-        "BINANCE_FUTURES_TESTNET_API_KEY": "demo-binance-key",
-        "BINANCE_FUTURES_TESTNET_API_SECRET": "demo-binance-secret",
-        "BYBIT_TESTNET_API_KEY": "demo-bybit-key",
-        "BYBIT_TESTNET_API_SECRET": "demo-bybit-secret",
+        "BINANCE_FUTURES_TESTNET_API_KEY": token_hex(32),
+        "BINANCE_FUTURES_TESTNET_API_SECRET": token_hex(32),
+        "BYBIT_TESTNET_API_KEY": token_hex(9),
+        "BYBIT_TESTNET_API_SECRET": token_hex(18),
         **venue.environ(),
     }
     (folder / "secrets").mkdir()

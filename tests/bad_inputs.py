@@ -1,7 +1,8 @@
 """The broken inputs of ``tests/data`` and what ``tradingnode check`` says of each.
 
 ``NAME.bad.env`` is a ``.env``; a folder ``NAME.bad`` holds several sources: ``env`` (a ``.env``), ``environ`` (the process
-environment, one NAME=value a line) and ``secrets`` (a secrets directory). ``NAME.bad.txt`` is what is said, to the letter.
+environment, one NAME=value a line) and ``run_secrets`` (the secrets directory ``secrets``). ``NAME.bad.txt`` is what is
+said, to the letter.
 
 ``python -m tests.bad_inputs`` writes what is said now; read the difference before committing it.
 """
@@ -32,8 +33,8 @@ def laid_out(name: str, folder: Path) -> dict[str, str]:
         shutil.copyfile(single, folder / ".env")
     elif (given / "env").exists():
         shutil.copyfile(given / "env", folder / ".env")
-    if (given / "secrets").exists():
-        shutil.copytree(given / "secrets", folder / "secrets")
+    if (given / "run_secrets").exists():  # a folder called `secrets` would never be committed
+        shutil.copytree(given / "run_secrets", folder / "secrets")
     for path in folder.rglob("*"):
         path.chmod(0o700 if path.is_dir() else 0o600)
     lines = (given / "environ").read_text().splitlines() if (given / "environ").exists() else []

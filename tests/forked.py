@@ -46,6 +46,8 @@ def _enter(environ: Mapping[str, str], folder: Path, stdout: Path, stderr: Path)
 
 def _tradingnode(args: Sequence[str], environ: Mapping[str, str], folder: Path, stdout: Path, stderr: Path) -> None:
     _enter(environ, folder, stdout, stderr)
+    # A test run under nohup hands on a SIGHUP that is ignored.
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     from config.cli import main
 
     sys.argv = ["tradingnode", *args]

@@ -73,7 +73,7 @@ class RedisServer:
     def __init__(self, *, password: str | None = None, username: str | None = None) -> None:
         self.port = free_port()
         self._folder = tempfile.TemporaryDirectory(prefix="tradingnode-redis-")
-        self._options = [f"port {self.port}", "bind 127.0.0.1", "save ''", "appendonly no", f"dir {self._folder.name}"]
+        self._options = [f"port {self.port}", "bind 127.0.0.1", "save ''", "appendonly yes", f"dir {self._folder.name}"]
         if username is not None:
             self._options += [f"user {username} on >{password} ~* &* +@all", "user default off"]
         elif password is not None:

@@ -13,6 +13,7 @@ from nautilus_trader.config import ImportableStrategyConfig
 
 from config.factory import TradingNodeConfigFactory
 from config.models import TradingNodeSettings
+from config.preflight import preflight
 from config.problems import ConfigError
 from config.variables import current_names, former_names, secret_names
 
@@ -122,7 +123,7 @@ CHANGES: dict[str, tuple[Mapping[str, str], str]] = {
     "NAUTILUS_ROTATION_INTERVAL_MINS": ({**NODE, "NAUTILUS_ROTATION_MODE": "TIME"}, "30"),
 }
 # These act elsewhere than in the built configuration; each has a test of its own below.
-ELSEWHERE = ("NAUTILUS_READY_TIMEOUT", "NAUTILUS_ROLE", "NAUTILUS_TRUSTED_ENDPOINTS")
+ELSEWHERE = ("NAUTILUS_PREFLIGHT_SKIP", "NAUTILUS_READY_TIMEOUT", "NAUTILUS_ROLE", "NAUTILUS_TRUSTED_ENDPOINTS")
 
 
 @pytest.fixture(autouse=True)
@@ -180,10 +181,20 @@ def test_a_documented_variable_changes_what_is_built(name: str, tmp_path: Path) 
 
 def _acts_elsewhere(name: str, tmp_path: Path) -> bool:
     return {
+        "NAUTILUS_PREFLIGHT_SKIP": _a_step_of_the_preflight_is_left_out,
         "NAUTILUS_READY_TIMEOUT": _ready_timeout_is_the_deadline,
         "NAUTILUS_ROLE": _a_recorder_records_and_a_trader_trades,
         "NAUTILUS_TRUSTED_ENDPOINTS": _trust_lets_a_foreign_host_pass,
     }[name](tmp_path)
+
+
+def _a_step_of_the_preflight_is_left_out(tmp_path: Path) -> bool:
+    environ = {**NODE, "NAUTILUS_STATE_DIR": str(tmp_path)}
+    steps = [
+        [(found.step, found.state) for found in preflight(settings_of(given, tmp_path), ["disk"])]
+        for given in (environ, {**environ, "NAUTILUS_PREFLIGHT_SKIP": "Disk"})
+    ]
+    return [("disk", "skipped")] == steps[1] != steps[0]
 
 
 def _ready_timeout_is_the_deadline(tmp_path: Path) -> bool:

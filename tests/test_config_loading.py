@@ -406,11 +406,13 @@ def test_a_directory_that_everybody_may_write_is_told_once_with_the_variable_tha
     state = tmp_path / "state"
     (below,) = from_env({"NAUTILUS_STATE_DIR": str(state)}).warnings
     assert ("TN310", "NAUTILUS_STATE_DIR") == (below.code, below.key)
-    assert f"{state} (NAUTILUS_STATE_DIR) would be made in {tmp_path}, where every user of this " in below.message
+    assert f"{state} (NAUTILUS_STATE_DIR) is below {tmp_path}, where every user of this " in below.message
     (itself,) = from_env({"NAUTILUS_STATE_DIR": str(tmp_path)}).warnings
     assert f"{tmp_path} (NAUTILUS_STATE_DIR) is writable for every user of this machine" == itself.message
     assert itself.fix.startswith(f"chmod o-w {tmp_path}, or set NAUTILUS_STATE_DIR")
     state.mkdir(mode=0o700)
+    assert ["TN310"] == [problem.code for problem in from_env({"NAUTILUS_STATE_DIR": str(state)}).warnings]
+    tmp_path.chmod(0o1777)
     assert () == from_env({"NAUTILUS_STATE_DIR": str(state)}).warnings
 
 

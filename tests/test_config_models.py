@@ -120,6 +120,7 @@ DEFAULTS: list[tuple[type[BaseModel], dict[str, Any]]] = [
             "logging": LoggingSettings(),
             "streaming": None,
             "state_dir": None,
+            "preflight_skip": (),
             "trusted_endpoints": (),
             "sandbox_starting_balances": ("10_000 USDT",),
             "reconciliation_lookback_mins": None,

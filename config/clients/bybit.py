@@ -146,7 +146,7 @@ class BybitPublicDataClient(BybitDataClient):
 
 
 @contextmanager
-def _only_given_keys() -> Iterator[None]:
+def only_given_keys() -> Iterator[None]:
     """Hide the key names that the Rust client looks up by itself when it is given none.
 
     It would sign requests of a client that is meant to have public data only, with a key that was never said to be for it.
@@ -173,7 +173,7 @@ class BybitDataClientFactory(LiveDataClientFactory):
     ) -> BybitPublicDataClient:
         """Return the data client; the arguments are those of Nautilus' factory."""
         # With the arguments of the stock execution factory, so that both share one HTTP client and its rate limits.
-        with _only_given_keys():
+        with only_given_keys():
             client = get_cached_bybit_http_client(
                 environment=config.environment or BybitEnvironment.MAINNET,
                 api_key=config.api_key,

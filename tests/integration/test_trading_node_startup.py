@@ -16,6 +16,8 @@ from tests.integration.books import STRATEGIES, holder, reported
 from tests.redis_server import RedisServer
 from tests.venue.handle import Venue
 
+# The node itself is to meet the venue's faults, not the preflight.
+UNASKED = {"NAUTILUS_PREFLIGHT_SKIP": "venues"}
 BOTH = "BINANCE,BYBIT"
 PERPETUALS = ("BTCUSDT-PERP.BINANCE", "BTCUSDT-LINEAR.BYBIT")
 
@@ -153,8 +155,9 @@ def test_not_ready_in_time_is_7_and_says_what_is_missing(
 ) -> None:
     """Nautilus would log RUNNING and exit 0."""
     venue.misbehave(fault)
-    node = start("run", "-p", "testnet", environ={**testnet, "NAUTILUS_READY_TIMEOUT": "2"})
+    node = start("run", "-p", "testnet", environ={**testnet, **UNASKED, "NAUTILUS_READY_TIMEOUT": "2"})
     assert 7 == node.wait(timeout=15)
+    assert "preflight: venues was left out (NAUTILUS_PREFLIGHT_SKIP)" in node.stderr
     assert told in node.stderr
     for venue_name in ("BINANCE", "BYBIT"):
         assert f"execution client {venue_name}" in node.stderr
@@ -168,7 +171,7 @@ def test_refused_key_is_5_at_once_with_the_venue_s_words(
 ) -> None:
     """Nautilus would wait for its timeout, and be running."""
     venue.misbehave("bad_key")
-    node = start("run", "-p", "testnet", environ=testnet)
+    node = start("run", "-p", "testnet", environ={**testnet, **UNASKED})
     assert 5 == node.wait(timeout=15)
     assert "execution client BINANCE cannot connect" in node.stderr
     assert "-2015" in node.stderr
@@ -283,10 +286,37 @@ def test_signal_stops_a_running_node_within_its_timeout(
     assert time.monotonic() - began < float(testnet["NAUTILUS_STOP_TIMEOUT"])
 
 
+def test_signal_while_the_venues_are_asked_stops_at_once(start: Start, testnet: dict[str, str], venue: Venue) -> None:
+    venue.misbehave("hang")
+    node = start("run", "-p", "testnet", environ=testnet)
+    node.wait_for("starting ")
+    node.wait_for(lambda: venue.counts())
+    began = time.monotonic()
+    assert 0 == node.stop()
+    assert time.monotonic() - began < 2
+    assert "Traceback" not in node.stderr
+
+
+@pytest.mark.parametrize(
+    "fault, code, told", [("bad_key", 5, "-2015"), ("http_500", 6, "500"), ("no_trading", 5, "may")]
+)
+def test_what_the_venue_refuses_is_told_before_a_node_is_built(
+    fault: str, code: int, told: str, start: Start, testnet: dict[str, str], venue: Venue, tmp_path: Path
+) -> None:
+    venue.misbehave(fault)
+    node = start("run", "-p", "testnet", environ=testnet)
+    assert code == node.wait(timeout=15)
+    assert told in node.stderr
+    assert "BINANCE" in node.stderr
+    assert "ready T" not in node.stderr
+    assert [] == [name for name in venue.counts() if not name.startswith("GET ")]
+    assert [] == leaks(tmp_path)
+
+
 def test_signal_while_connecting_stops_at_once(start: Start, testnet: dict[str, str], venue: Venue) -> None:
     """Nautilus would go on until its connection timeout of 30 s."""
     venue.misbehave("hang")
-    node = start("run", "-p", "testnet", environ=testnet)
+    node = start("run", "-p", "testnet", environ={**testnet, **UNASKED})
     node.wait_for(lambda: "Awaiting engine connections" in node.stdout)
     began = time.monotonic()
     assert 0 == node.stop()

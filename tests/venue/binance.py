@@ -19,6 +19,10 @@ AHEAD_MS = 1_000
 BAD_KEY = FailureError(401, {"code": -2015, "msg": "Invalid API-key, IP, or permissions for action."})
 BAD_SIGNATURE = FailureError(400, {"code": -1022, "msg": "Signature for this request is not valid."})
 BAD_TIME = FailureError(400, {"code": -1021, "msg": "Timestamp for this request is outside of the recvWindow."})
+TOO_MANY = FailureError(429, {"code": -1003, "msg": "Too many requests; current limit is 2400 requests per minute."})
+BANNED = FailureError(
+    418, {"code": -1003, "msg": "Way too many requests; IP 192.0.2.7 banned until 4102444800000. Use the websocket."}
+)
 CANCEL_REFUSED = FailureError(400, {"code": -2011, "msg": "Unknown order sent."})
 NO_SUCH_ORDER = FailureError(400, {"code": -2013, "msg": "Order does not exist."})
 ORDER_REFUSED = FailureError(400, {"code": -2010, "msg": "NEW_ORDER_REJECTED"})

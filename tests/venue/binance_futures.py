@@ -157,7 +157,7 @@ def account(call: Call) -> Json:
         "canDeposit": True,
         "canWithdraw": True,
         "updateTime": call.now,
-        "multiAssetsMargin": False,
+        "multiAssetsMargin": call.market.fault("other_account"),
         "totalInitialMargin": usdt["initialMargin"],
         "totalMaintMargin": usdt["maintMargin"],
         "totalWalletBalance": usdt["walletBalance"],
@@ -480,6 +480,13 @@ ROUTES: Routes = {
     ("POST", "/fapi/v1/algoOrder"): (no_such_algo_order, "SIGNED"),
     ("DELETE", "/fapi/v1/algoOrder"): (no_such_algo_order, "SIGNED"),
 }
+
+COIN_ROUTES: Routes = {
+    ("GET", "/dapi/v1/time"): (time, "NONE"),
+    ("GET", "/dapi/v1/account"): (account, "SIGNED"),
+    ("GET", "/dapi/v1/positionSide/dual"): (position_mode, "SIGNED"),
+}
+"""COIN-M futures, as far as a key is asked about there: nothing can be traded."""
 
 
 def _order_update(event: Event) -> Json:

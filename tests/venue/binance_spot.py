@@ -111,6 +111,31 @@ def trade_fee(call: Call) -> Json:
     ]
 
 
+def api_restrictions(call: Call) -> Json:
+    """GET /sapi/v1/account/apiRestrictions: a key for trading only, from fixed addresses, unless told otherwise."""
+    faults, venue = call.market.faults, call.market.venue
+
+    def right(name: str, default: bool) -> bool:
+        told = faults.option(venue, "key_rights", name)
+        return default if told is None else bool(told)
+
+    return {
+        "ipRestrict": not right("any_address", default=False),
+        "createTime": 1_735_689_600_000,
+        "enableReading": True,
+        "enableWithdrawals": right("withdraw", default=False),
+        "enableInternalTransfer": False,
+        "enableMargin": False,
+        "enableFutures": right("futures", default=True),
+        "permitsUniversalTransfer": False,
+        "enableVanillaOptions": False,
+        "enableFixApiTrade": False,
+        "enableFixReadOnly": False,
+        "enableSpotAndMarginTrading": right("spot", default=True),
+        "enablePortfolioMarginTrading": False,
+    }
+
+
 def account(call: Call) -> Json:
     """GET /api/v3/account."""
     mine = call.account
@@ -126,7 +151,7 @@ def account(call: Call) -> Json:
         "requireSelfTradePrevention": False,
         "preventSor": False,
         "updateTime": call.now,
-        "accountType": "SPOT",
+        "accountType": "MARGIN" if call.market.fault("other_account") else "SPOT",
         "balances": [
             {"asset": asset, "free": eight(mine.free(asset)), "locked": eight(mine.locked(asset))}
             for asset in mine.wallet
@@ -312,6 +337,7 @@ ROUTES: Routes = {
     ("GET", "/api/v3/time"): (time, "NONE"),
     ("GET", "/api/v3/exchangeInfo"): (exchange_info, "NONE"),
     ("GET", "/sapi/v1/asset/tradeFee"): (trade_fee, "SIGNED"),
+    ("GET", "/sapi/v1/account/apiRestrictions"): (api_restrictions, "SIGNED"),
     ("GET", "/api/v3/account"): (account, "SIGNED"),
     ("POST", "/api/v3/order"): (new_order, "SIGNED"),
     ("GET", "/api/v3/order"): (query_order, "SIGNED"),

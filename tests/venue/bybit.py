@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
 from decimal import Decimal
 from types import MappingProxyType
 
@@ -109,6 +110,8 @@ def failure(code: int, message: str) -> FailureError:
 BAD_KEY = failure(10003, "API key is invalid.")
 BAD_SIGNATURE = failure(10004, "Error sign, please check your signature generation algorithm.")
 BAD_TIME = failure(10002, "invalid request, please check your server timestamp or recv_window param.")
+TOO_MANY = failure(10006, "Too many visits. Exceeded the API Rate Limit.")
+BANNED = FailureError(403, {"retCode": 403, "retMsg": "access too frequent", "result": {}, "retExtInfo": {}})
 NO_PERMISSION = failure(10005, "Permission denied, please check your API key permissions.")
 MISSING_FILTER = failure(10001, "Missing some parameters that must be filled in, symbol or settleCoin or baseCoin")
 ORDER_REFUSED = failure(*LINEAR_REASONS["no_margin"])
@@ -307,6 +310,13 @@ def account_info(call: Call) -> Json:
     }
 
 
+def _expiry(call: Call) -> str:
+    days = call.market.faults.option(call.market.venue, "key_expires", "days")
+    if days is None:
+        return "2030-01-01T00:00:00Z"
+    return datetime.fromtimestamp(call.now / 1_000 + days * 86_400, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
 def query_api(call: Call) -> Json:
     """GET /v5/user/query-api. The key itself is not repeated."""
     read_only = call.market.fault("no_trading")
@@ -331,10 +341,10 @@ def query_api(call: Call) -> Json:
         "ips": ["*"],
         "type": 1,
         "deadlineDay": 90,
-        "expiredAt": "2030-01-01T00:00:00Z",
+        "expiredAt": _expiry(call),
         "createdAt": "2025-01-01T00:00:00Z",
         "unified": 0,
-        "uta": 1,
+        "uta": 0 if call.market.fault("other_account") else 1,
         "userID": 1,
         "inviterID": 0,
         "vipLevel": "No VIP",

