@@ -27,6 +27,7 @@ from config.report import (
     tally,
     tell,
     versions,
+    write,
 )
 
 PRESET_NAMES = ("production", "testnet", "sandbox")
@@ -126,7 +127,7 @@ def check(asked: Asked, fix: bool) -> None:
     except ConfigError as error:
         _finish((*error.problems, *told), asked)
     if not asked.as_json:
-        click.echo(summary(settings))
+        write(summary(settings))
     _finish(told, asked, summary=summary(settings))
 
 
@@ -350,7 +351,7 @@ def schema(form: str, preset: str | None) -> None:
     from config.reference import as_env, as_json_schema, as_markdown
 
     forms = {"env": lambda: as_env(preset), "md": as_markdown, "json": as_json_schema, "problems": all_pages}
-    click.echo(forms[form](), nl=False)
+    write(forms[form](), nl=False)
 
 
 def main() -> None:

@@ -24,10 +24,19 @@ COLOURS = {"error": "red", "warning": "yellow", "note": "cyan"}
 FILE_WIDTH = 200
 
 
+def write(text: str, *, err: bool = False, nl: bool = True, color: bool | None = None) -> None:
+    """Write to stdout or stderr; a reader that has gone must neither break a node nor change an exit code."""
+    try:
+        click.echo(text, err=err, nl=nl, color=color)
+    except OSError:
+        # What is still buffered would be tried again at the end, and Python then exits with a code of its own.
+        with contextlib.suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), (sys.stderr if err else sys.stdout).fileno())
+
+
 def say(line: str) -> None:
-    """Write a line to stderr; a reader that has gone must not break a node."""
-    with contextlib.suppress(OSError):
-        click.echo(line, err=True)
+    """Write a line to stderr."""
+    write(line, err=True)
 
 
 def tell(problems: Iterable[Problem]) -> None:
@@ -36,8 +45,7 @@ def tell(problems: Iterable[Problem]) -> None:
     for problem in problems:
         head, _, rest = str(problem).partition(": ")
         painted = click.style(head, fg=COLOURS[problem.severity], bold=True) if colour else head
-        with contextlib.suppress(OSError):
-            click.echo(f"{painted}: {rest}", err=True, color=colour)
+        write(f"{painted}: {rest}", err=True, color=colour)
 
 
 def tally(problems: Sequence[Problem], code: ExitCode) -> str:
@@ -50,7 +58,7 @@ def tally(problems: Sequence[Problem], code: ExitCode) -> str:
 
 def finish_json(problems: Sequence[Problem], code: ExitCode, **fields: Any) -> None:
     """Print the one JSON object of a command on stdout."""
-    click.echo(as_json(problems, ok=code is ExitCode.OK, exit_code=int(code), **fields))
+    write(as_json(problems, ok=code is ExitCode.OK, exit_code=int(code), **fields))
 
 
 def _print(*parts: Any) -> None:
@@ -61,7 +69,7 @@ def _print(*parts: Any) -> None:
         return
     text = io.StringIO()
     Console(file=text, width=FILE_WIDTH, highlight=False).print(*parts, sep="\n")
-    click.echo("\n".join(line.rstrip() for line in text.getvalue().splitlines()))
+    write("\n".join(line.rstrip() for line in text.getvalue().splitlines()))
 
 
 def _columns(*titles: str) -> Any:
@@ -174,4 +182,4 @@ def print_kind(kind: Kind) -> None:
     if sys.stdout.isatty():
         _print(Markdown(page(kind)))
     else:
-        click.echo(page(kind), nl=False)
+        write(page(kind), nl=False)

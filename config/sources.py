@@ -169,6 +169,9 @@ def read_env_file(path: Path, *, must_exist: bool) -> Source:
     """
     name = visible(str(path), 200)
     try:
+        # A pipe would keep the program waiting for ever.
+        if path.exists() and not (path.is_file() or path.is_dir()):
+            raise OSError(errno.EINVAL, "it is not a regular file")
         with path.open("rb") as file:
             raw = file.read(ENV_FILE_BYTES_MAX + 1)
         text = raw.decode("utf-8-sig")

@@ -15,7 +15,7 @@ from config.layers import SECTIONS, Merged
 from config.models import MISFIT, MergedLayers, TradingNodeSettings
 from config.problems import Origin, Problem
 from config.record import as_text
-from config.variables import variables_by_path
+from config.variables import secret_names, variables_by_path
 
 # What somebody had in mind who wrote such a value there: path, form of the value, what to do.
 HINTS = (
@@ -106,7 +106,9 @@ def _problem(detail: Mapping[str, Any], origins: Mapping[str, Origin], merged: M
         message = f"{key}{said.removeprefix(name)}" if said.startswith(f"{name} ") else said
         return Problem("TN406", key, message, detail["ctx"]["fix"], variable.choices, origin, overridden)
     given = merged.values.get(path)
-    text = "" if given is None or variable.secret or isinstance(given.value, SecretStr) else str(given.value)
+    # A part of REDIS_URL is a part of a secret.
+    secret = variable.secret or key.upper() in secret_names() or key.upper().removesuffix("_FILE") in secret_names()
+    text = "" if given is None or secret or isinstance(given.value, SecretStr) else str(given.value)
     what = found(key, text) if text else f"{key} is not valid"
     near = get_close_matches(text.upper(), variable.choices, n=1) if len(text) < LONGEST_SLIP else []
     otherwise = (

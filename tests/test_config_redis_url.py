@@ -132,9 +132,6 @@ def test_a_part_that_no_setting_takes_is_refused_under_the_name_of_the_url(url: 
     assert (4, "REDIS_URL") == (error.exit_code, error.key)
 
 
-@pytest.mark.xfail(
-    strict=True, reason="of a url only the whole and its password count as secret, so its host is repeated"
-)
 def test_not_even_a_host_that_is_none_is_repeated() -> None:
     """It may be a password that stands where the host belongs."""
     assert CANARY not in str(problems({"REDIS_URL": f"redis://{CANARY} x"}))
