@@ -1,5 +1,5 @@
 # The image of tradingnode. Needs BuildKit, the default of `docker build`, for the cache and bind mounts.
-# There is no HEALTHCHECK: until there is a command that knows whether the node is ready, any check would be a guess.
+# There is no HEALTHCHECK yet: `tradingnode health` tells whether the node is ready.
 
 FROM python:3.12-slim AS build
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_INPUT=1 PIP_ROOT_USER_ACTION=ignore

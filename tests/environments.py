@@ -78,7 +78,8 @@ VALUES: Mapping[str, Choice] = {
     "NAUTILUS_EXECUTION": one_of("VENUE", "SIMULATED", "NONE", "none", "Simulated"),
     "NAUTILUS_VENUES": some_of("BINANCE", "BYBIT"),
     "NAUTILUS_STATE_DIR": one_of("state", "state/of it", "stäte"),
-    "NAUTILUS_PREFLIGHT_SKIP": some_of("redis", "disk", "venues"),
+    # Redis is left in: it is what keeps a `run` of these from going on.
+    "NAUTILUS_PREFLIGHT_SKIP": some_of("disk", "venues"),
     "NAUTILUS_TRUSTED_ENDPOINTS": some_of("gateway.internal:8443", "[::1]:8900", "127.0.0.1:8900", "GATEWAY:80"),
     "NAUTILUS_SANDBOX_STARTING_BALANCES": some_of("10_000 USDT", "1.5 BTC", "0 ETH", "100000 USDC"),
     "NAUTILUS_RECONCILIATION_LOOKBACK_MINS": whole(60, 525_600),
