@@ -12,12 +12,14 @@ from config.layers import Value
 from config.models import TradingNodeSettings
 from config.problems import Origin, Problem
 from config.record import as_text, rows, shown
+from config.redis_url import REDIS_DEFAULTS
 from config.roles import NOT_USED, uses
 from config.spelling import nearest, visible
 from config.variables import (
     FLAGS,
     KEY_NAMES,
-    SPECIAL,
+    REDIS_URL_VARIABLE,
+    SPECIAL_BY_PATH,
     Variable,
     current_names,
     former_names,
@@ -85,10 +87,10 @@ def explain(key: str, gathered: Gathered) -> Explanation | Problem:
         What the sources say; nothing of it needs to be valid.
 
     """
-    upper = key.upper()
-    variable = variables_by_path().get(key.lower()) or SPECIAL.get(upper) or variables_by_path().get(path_of(key))
+    by_path = {**variables_by_path(), **SPECIAL_BY_PATH}
+    variable = by_path.get(key.lower()) or by_path.get(path_of(key))
     if variable is None:
-        near = nearest(upper, current_names()) or nearest(key.lower(), frozenset(variables_by_path()))
+        near = nearest(key.upper(), current_names()) or nearest(key.lower(), frozenset(variables_by_path()))
         fix = (
             f"did you mean {near}?"
             if near
@@ -102,7 +104,7 @@ def explain(key: str, gathered: Gathered) -> Explanation | Problem:
         tuple(former for former, name in former_names().items() if path_of(name) == variable.path),
         tuple(_voices(variable, gathered, settings)),
         tuple(role for role in NOT_USED if not uses(role, variable.path)),
-        tuple(problem for problem in problems if variable.path and path_of(problem.key) == variable.path),
+        tuple(problem for problem in problems if path_of(problem.key) == variable.path),
     )
 
 
@@ -111,7 +113,7 @@ def _names(variable: Variable) -> tuple[str, ...]:
     venue, _, part = variable.path.partition(".")
     keys = [name.name for name in KEY_NAMES if (name.venue, name.part) == (venue, part)]
     flags = [flag.name for flag in FLAGS if flag.path == variable.path]
-    url = [name for name in SPECIAL if name == "REDIS_URL"] if venue == "redis" and part != "timeout" else []
+    url = [REDIS_URL_VARIABLE] if venue == "redis" and part in REDIS_DEFAULTS else []
     names = [*flags, *keys, *url]
     return tuple([*names, *(f"{name}_FILE" for name in (variable.name, *keys))] if variable.secret else names)
 
@@ -127,10 +129,14 @@ def _voices(variable: Variable, gathered: Gathered, settings: TradingNodeSetting
             if (key.venue, key.part) == (venue, part)
         ]
     said: list[Value] = [merged.values[path], *merged.overridden.get(path, ())] if path in merged.values else []
-    voices = [Voice(_written(variable, value), value.origin, index == 0) for index, value in enumerate(said)]
-    if not path or variable.required:
-        return voices
     row = next((row for row in rows(settings) if row.variable is variable), None) if settings is not None else None
+    if row is not None and row.origin is not None and row.origin not in [value.origin for value in said]:
+        # Worked out from other settings, such as the state directory from the user's home.
+        voices = [Voice(row.value, row.origin, True)]
+    else:
+        voices = [Voice(_written(variable, value), value.origin, index == 0) for index, value in enumerate(said)]
+    if variable.required:
+        return voices
     default = row.value if row is not None and row.origin is None else as_text(variable.default)
     return [*voices, Voice(default, None, not voices)]
 

@@ -73,7 +73,7 @@ def gather(
             layer_of_call(COMMAND, defaults or {}),
             _preset_layer(name),
             *(layer for layer, _ in layers),
-            layer_of_call(CALL, values or {}),
+            layer_of_call(CALL, {**(values or {}), **({"preset": preset} if preset is not None else {})}),
         ]
     )
     role = merged.text("role", TRADER).lower()

@@ -16,7 +16,7 @@ from config.presets import PRESETS, guard
 from config.problems import STATE_HOME, Origin, Problem, in_order, raise_errors
 from config.state_dir import state_home
 from config.validation import validate
-from config.variables import path_of, variables_by_path
+from config.variables import SPECIAL_BY_PATH, path_of, variables_by_path
 from config.weaknesses import weak_values, weak_whole
 
 
@@ -87,7 +87,7 @@ def _made_anew(settings: object, values: Mapping[str, Any]) -> tuple[TradingNode
 
 def tree_of(merged: Merged, environ: Mapping[str, str]) -> tuple[dict[str, Any], dict[str, Origin], list[Problem]]:
     """Return the merged values as the tree that the settings class takes, their origins, and problems with keys."""
-    chosen = dict(merged.values)
+    chosen = {path: value for path, value in merged.values.items() if path not in SPECIAL_BY_PATH}
     problems: list[Problem] = []
     keyless = merged.text("execution", "VENUE") in ("SIMULATED", "NONE")
     named = chosen.get("venues")

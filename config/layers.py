@@ -13,7 +13,7 @@ from config.problems import Origin, Problem
 from config.redis_url import REDIS_DEFAULTS, REDIS_URL_FORM, redis_parts
 from config.sources import Entry, Source
 from config.spelling import as_bool
-from config.variables import FLAGS, KEY_NAMES, REDIS_URL_VARIABLE, variables
+from config.variables import FLAGS, KEY_NAMES, REDIS_URL_VARIABLE, SPECIAL, variables
 
 _ENVIRONMENT_PATHS = {flag.path: tuple(other for other in FLAGS if other.path == flag.path) for flag in FLAGS}
 _KEY_NAMES = {key.name: key for key in KEY_NAMES}
@@ -85,7 +85,7 @@ def _environment(path: str, entries: Mapping[str, Entry], problems: list[Problem
 def layer_of(source: Source) -> tuple[Layer, tuple[Problem, ...]]:
     """Return ``source`` as a layer, with what contradicts itself in it."""
     problems: list[Problem] = []
-    table = variables()
+    table = {**variables(), **SPECIAL}
     values = {
         table[name].path: Value(entry.value, entry.origin) for name, entry in source.entries.items() if name in table
     }
@@ -96,7 +96,7 @@ def layer_of(source: Source) -> tuple[Layer, tuple[Problem, ...]]:
         problems += _read_redis_url(url, values)
     keys = []
     for name, entry in source.entries.items():
-        if not isinstance(entry.value, SecretStr) or name == REDIS_URL_VARIABLE:
+        if not isinstance(entry.value, SecretStr):
             continue
         if (own := _KEY_NAMES.get(name)) is not None:
             keys.append(Key(own.venue, own.part, own.environment, entry.value, entry.origin, True, own.account_types))

@@ -15,7 +15,7 @@ from config.models import TradingNodeSettings
 from config.problems import ConfigError, Problem, in_order, raise_errors
 from config.sources import EnvFiles
 from config.validation import STANDING_IN, validate
-from config.variables import path_of, sections
+from config.variables import ANYWHERE, path_of, sections
 from config.weaknesses import weak_values
 
 
@@ -67,7 +67,9 @@ def load_section[M: BaseModel](
     problems = [*gathered.problems, *unfit, *invalid, *(weak_values(settings, alone.keys) if settings else ())]
     # What is wrong with a file, or with a line that sets nothing, might have been about this section.
     told = [
-        problem for problem in problems if mine(path_of(problem.key)) or (problem.is_error and not path_of(problem.key))
+        problem
+        for problem in problems
+        if mine(path_of(problem.key)) or (problem.is_error and path_of(problem.key) in ANYWHERE)
     ]
     raise_errors(in_order(told, gathered.sources))
     return cast("M", getattr(settings, name))

@@ -15,7 +15,6 @@ PLACEHOLDERS: Mapping[str, str] = MappingProxyType(
         "trader_id": "YOURNAME-001",
     }
 )
-_TEMPLATE_TEXTS = frozenset(PLACEHOLDERS.values())
 
 _WORDS = frozenset(
     word
@@ -98,11 +97,6 @@ def is_placeholder(text: str) -> bool:
         return False
     small = text.lower()
     return small == "n/a" or _reads_as_words(small) or _TEMPLATE.fullmatch(text) is not None
-
-
-def is_template_text(text: str) -> bool:
-    """Return whether ``text`` is exactly what one of our own templates puts where a user has to fill something in."""
-    return text in _TEMPLATE_TEXTS
 
 
 def is_example_host(host: str) -> bool:

@@ -27,6 +27,8 @@ def redis_parts(url: str) -> dict[str, str | SecretStr] | str:
         return f"is not valid, expected {REDIS_URL_FORM}"
     if parts.scheme not in ("redis", "rediss") or not host:
         return f"is not valid, expected {REDIS_URL_FORM}"
+    if "@" in parts.path:
+        return "has a / before the @: write one in a user name or password as %2F"
     if parts.path.strip("/") not in ("", "0"):
         return "names a database other than 0: Nautilus' cache knows no database number and would use 0"
     if parts.query or parts.fragment:

@@ -68,7 +68,7 @@ def _print(*parts: Any) -> None:
         Console(highlight=False).print(*parts, sep="\n")
         return
     text = io.StringIO()
-    Console(file=text, width=FILE_WIDTH, highlight=False).print(*parts, sep="\n")
+    Console(file=text, width=FILE_WIDTH, highlight=False, force_terminal=False).print(*parts, sep="\n")
     write("\n".join(line.rstrip() for line in text.getvalue().splitlines()))
 
 

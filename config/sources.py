@@ -62,15 +62,19 @@ def _reason(error: OSError | ValueError) -> str:
             return "it is no path"
 
 
+def _content(path: Path, most: int) -> bytes:
+    """Return at most so many bytes of a file; a pipe or a device, which would keep the program waiting for ever, is refused."""
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise OSError(errno.EINVAL, "it is not a regular file")
+    with path.open("rb") as file:
+        return file.read(most)
+
+
 def _secret_from_file(path: str, origin: Origin, *, named: bool = True) -> Entry | Problem:
     """Return what stands in a secret file, ``named`` by a variable or found, without surrounding white space, or a problem."""
     subject = f"{origin.key} names {path_shown(path)}, which" if named else path_shown(path)
     try:
-        # A pipe or a device would keep the program waiting for ever.
-        if Path(path).exists() and not (Path(path).is_file() or Path(path).is_dir()):
-            raise OSError(errno.EINVAL, "it is not a regular file")
-        with Path(path).open("rb") as file:
-            text = file.read(SECRET_FILE_BYTES_MAX).decode().strip()
+        text = _content(Path(path), SECRET_FILE_BYTES_MAX).decode().strip()
     except (OSError, ValueError) as error:  # a ValueError is a path with a NUL in it, or a text that is not UTF-8
         return Problem(
             "TN405",
@@ -169,11 +173,7 @@ def read_env_file(path: Path, *, must_exist: bool) -> Source:
     """
     name = visible(str(path), 200)
     try:
-        # A pipe would keep the program waiting for ever.
-        if path.exists() and not (path.is_file() or path.is_dir()):
-            raise OSError(errno.EINVAL, "it is not a regular file")
-        with path.open("rb") as file:
-            raw = file.read(ENV_FILE_BYTES_MAX + 1)
+        raw = _content(path, ENV_FILE_BYTES_MAX + 1)
         text = raw.decode("utf-8-sig")
     except FileNotFoundError:
         if not must_exist:
@@ -262,6 +262,18 @@ def _unreadable_by_default(directory: str, error: OSError | ValueError) -> tuple
     return (Problem("TN304", SECRETS_DIR_VARIABLE, message, fix),)
 
 
+def _unread_file(file: str, origin: Origin) -> list[Problem]:
+    """Return what there is to say of a file in the secrets directory that is none of the secrets."""
+    stem, secrets = Path(file).stem, secret_names()
+    if stem != file and stem.upper() in secrets:
+        message = f"{file} is not read as {stem.upper()}: it has the suffix {Path(file).suffix}"
+        return [Problem("TN305", file, message, f"rename it to {stem}", (stem,), origin)]
+    if file.upper() in known_names():
+        message = f"{file} is no secret, and only secrets are read from the secrets directory"
+        return [Problem("TN305", file, message, f"set {file.upper()} in the environment, or in a .env", (), origin)]
+    return told_of_unknown(file.removesuffix(".txt"), "", origin, everything=False, known=secrets)
+
+
 def read_secrets_dir(directory: str, *, must_exist: bool, named: Origin | None = None) -> Source:
     """Return the secrets that stand in ``directory`` as files named as the variables, in upper or lower case.
 
@@ -293,7 +305,7 @@ def read_secrets_dir(directory: str, *, must_exist: bool, named: Origin | None =
     for file in listed:
         origin = Origin(name, file)
         if (variable := file.upper()) not in secrets:
-            problems += told_of_unknown(file.removesuffix(".txt"), "", origin, everything=False, known=secrets)
+            problems += _unread_file(file, origin)
             continue
         if variable in entries:
             message = (

@@ -107,13 +107,16 @@ SECRETS_DIR_VARIABLE = "NAUTILUS_SECRETS_DIR"
 # Read as what it says of the fields of `redis`, all of them.
 REDIS_URL_VARIABLE = "REDIS_URL"
 SECRETS_DIR_DEFAULT = "/run/secrets"
-# Names that are read and are no field by themselves.
+SECRETS_DIR_PATH = "secrets_dir"
+# Where an error may concern any setting: a line that is none, and a folder whose secrets nobody saw.
+ANYWHERE = frozenset({"", SECRETS_DIR_PATH})
+# Names that are read and are no field by themselves; they have paths all the same, so that layers and problems speak of them.
 SPECIAL: Mapping[str, Variable] = {
     variable.name: variable
     for variable in (
         Variable(
             PRESET_VARIABLE,
-            "",
+            "preset",
             "one of production, testnet, sandbox",
             "Preset of the commands and of `from_env`.",
             ("production", "testnet", "sandbox"),
@@ -121,20 +124,21 @@ SPECIAL: Mapping[str, Variable] = {
         ),
         Variable(
             SECRETS_DIR_VARIABLE,
-            "",
+            SECRETS_DIR_PATH,
             "a directory",
             "Folder with secrets as files named as the variables.",
             default=SECRETS_DIR_DEFAULT,
         ),
         Variable(
             REDIS_URL_VARIABLE,
-            "",
+            "redis.url",
             "redis://USER:PASSWORD@HOST:PORT, or rediss:// for TLS",
             "All of Redis' settings in one, as hosting platforms give it; it says host, port, user, password and TLS.",
             secret=True,
         ),
     )
 }
+SPECIAL_BY_PATH: Mapping[str, Variable] = {variable.path: variable for variable in SPECIAL.values()}
 
 
 def _parts(annotation: Any) -> tuple[Any, ...]:
@@ -234,7 +238,7 @@ def paths() -> Mapping[str, str]:
         **{name: variable.path for name, variable in variables().items()},
         **{flag.name: flag.path for flag in FLAGS},
         **{key.name: f"{key.venue}.{key.part}" for key in KEY_NAMES},
-        REDIS_URL_VARIABLE: "redis.host",
+        **{name: variable.path for name, variable in SPECIAL.items()},
     }
     found |= {former: found[name] for former, name in former_names().items()}
     return {**found, **{f"{name}_FILE": found[name] for name in secret_names()}}
@@ -243,7 +247,7 @@ def paths() -> Mapping[str, str]:
 @cache
 def known_names() -> frozenset[str]:
     """Return every name that is read from an environment or a ``.env`` file, former ones too."""
-    return frozenset([*paths(), PRESET_VARIABLE, SECRETS_DIR_VARIABLE])
+    return frozenset(paths())
 
 
 @cache
@@ -260,7 +264,7 @@ def is_key(name: str) -> bool:
 
 def path_of(key: str) -> str:
     """Return the dotted path of the setting that ``key`` speaks of, however it is spelled; empty if it is none."""
-    return key if key in variables_by_path() else paths().get(key.upper(), "")
+    return key if key in variables_by_path() or key in SPECIAL_BY_PATH else paths().get(key.upper(), "")
 
 
 @cache

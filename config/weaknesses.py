@@ -20,7 +20,7 @@ from config.key_shapes import oddities
 from config.placeholders import PLACEHOLDERS, asks_to_be_replaced, is_example_host, is_placeholder
 from config.presets import place, said, spelled, venues_of
 from config.problems import STATE_HOME, Problem
-from config.variables import variables_by_path
+from config.variables import ANYWHERE, variables_by_path
 
 if TYPE_CHECKING:
     from config.layers import Key
@@ -307,10 +307,10 @@ def weak_whole(settings: TradingNodeSettings, wrong: Collection[str] = ()) -> tu
     settings : TradingNodeSettings
         What is left of them.
     wrong : collection of str, optional
-        Dotted paths of the settings that have errors; an empty one is an error that may concern any of them.
+        Dotted paths of the settings that have errors; some errors may concern any of them.
 
     """
-    if "" in wrong:
+    if not ANYWHERE.isdisjoint(wrong):
         return ()
     rules = (rule for rule, rests_on in WHOLE if not any(path.startswith(rests_on) for path in wrong))
     found = (problem for rule in rules for problem in rule(settings))

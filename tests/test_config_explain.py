@@ -125,7 +125,6 @@ def test_the_names_that_are_no_field_are_explained_too(name: str) -> None:
         assert SPECIAL[name] is explained(key, {}).variable
 
 
-@pytest.mark.xfail(strict=True, reason="the file of a url is explained as the host that the url names")
 def test_the_file_of_a_url_is_explained_as_the_url() -> None:
     assert "REDIS_URL" == explained("REDIS_URL_FILE", {}).variable.name
 
@@ -298,7 +297,6 @@ def test_what_a_recorder_does_not_use_is_its_role_s_and_not_what_was_said() -> N
     assert ("NONE", "process environment NAUTILUS_ROLE", True) == voices("execution", environ)[0]
 
 
-@pytest.mark.xfail(strict=True, reason="what is no field has no path, by which the layers are asked")
 @pytest.mark.parametrize(
     "name, text, shown",
     [
@@ -311,9 +309,6 @@ def test_a_name_that_is_no_field_is_told_with_the_layer_that_says_it(name: str, 
     assert (shown, f"process environment {name}", True) == voices(name, {**NODE, name: text})[0]
 
 
-@pytest.mark.xfail(
-    strict=True, reason="it is worked out behind the layers, and the plain default is told as what applies"
-)
 def test_the_state_directory_that_nobody_named_is_told_as_show_tells_it() -> None:
     home = str(Path.cwd().parent / "home")
     (voice,) = [one for one in explained("state_dir", {**NODE, "HOME": home}).voices if one.applies]
@@ -441,7 +436,6 @@ def test_a_warning_about_a_setting_is_told_with_it() -> None:
     assert () == explained("stop_timeout", environ).problems
 
 
-@pytest.mark.xfail(strict=True, reason="what is no field has no path, by which the problems are picked")
 @pytest.mark.parametrize("name, text", [("NAUTILUS_SECRETS_DIR", "/nonexistent"), ("REDIS_URL", "http://x")])
 def test_what_is_wrong_with_a_name_that_is_no_field_is_told_with_it(name: str, text: str) -> None:
     assert [name] == [problem.key for problem in explained(name, {**NODE, name: text}).problems]

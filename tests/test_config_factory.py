@@ -373,19 +373,21 @@ def test_settings_made_of_nothing_lack_the_trader_id() -> None:
     assert [("TN402", "NAUTILUS_TRADER_ID")] == [(problem.code, problem.key) for problem in error.problems]
 
 
+RECORDER: dict[str, Any] = {
+    "role": "recorder",
+    "execution": "NONE",
+    "venues": ("BINANCE",),
+    "binance": {"instrument_ids": ("BTCUSDT-PERP.BINANCE",)},
+    "streaming": StreamingSettings(),
+}
+
+
 def test_a_recorder_has_the_recorder_and_runs_no_strategy() -> None:
-    values: dict[str, Any] = {
-        "role": "recorder",
-        "execution": "NONE",
-        "venues": ("BINANCE",),
-        "binance": {"instrument_ids": ("BTCUSDT-PERP.BINANCE",)},
-        "streaming": StreamingSettings(),
-    }
-    made = build(**values)
+    made = build(**RECORDER)
     assert (["BINANCE"], {}) == (list(made.data_clients), made.exec_clients)
     assert [{"instrument_ids": ["BTCUSDT-PERP.BINANCE"]}] == [actor.config for actor in made.actors]
     assert [] == build().actors
-    error = refused(lambda: TradingNodeConfigFactory.from_settings(make(**values), [strategy()]))
+    error = refused(lambda: TradingNodeConfigFactory.from_settings(make(**RECORDER), [strategy()]))
     assert (4, "a recorder runs no strategies: it has no execution client") == (
         error.exit_code,
         error.problems[0].message,
@@ -394,14 +396,7 @@ def test_a_recorder_has_the_recorder_and_runs_no_strategy() -> None:
 
 @pytest.mark.parametrize("lacking", ["streaming", "binance"])
 def test_a_recorder_without_anything_to_record_or_anywhere_to_is_refused(lacking: str) -> None:
-    values: dict[str, Any] = {
-        "role": "recorder",
-        "execution": "NONE",
-        "venues": ("BINANCE",),
-        "binance": {"instrument_ids": ("BTCUSDT-PERP.BINANCE",)},
-        "streaming": StreamingSettings(),
-    }
-    error = refused(lambda: build(**{**values, lacking: None}))
+    error = refused(lambda: build(**{**RECORDER, lacking: None}))
     assert (4, ["TN418"]) == (error.exit_code, [problem.code for problem in error.problems])
 
 

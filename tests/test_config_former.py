@@ -21,9 +21,10 @@ from config.judging import judge
 from config.layers import Merged
 from config.models import TradingNodeSettings
 from config.problems import ConfigError, Origin, Problem
-from config.sources import ENVIRONMENT, Entry, Source
+from config.sources import Entry, Source
 from config.variables import KEY_NAMES, former_names, secret_names, variables
 from tests.key_generators import binance_hmac_pair
+from tests.said import Said
 
 FORMER = former_names()
 SECRET = sorted(name for name in FORMER if name in secret_names())
@@ -44,43 +45,8 @@ PLACES = ("file", "environment", "_FILE in the file", "_FILE in the environment"
 OPEN_PLACES = PLACES[:2]
 
 
-class Said:
-    """What stands where, in a folder; ``say`` adds to it."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.file = folder / ".env"
-        self.lines: list[str] = []
-        self.secrets = folder / "secrets"
-        self.secrets.mkdir()
-        self.environ = {**NODE, "NAUTILUS_SECRETS_DIR": str(self.secrets)}
-
-    def say(self, place: str, name: str, text: str) -> Origin:
-        """Put it there, and return where it is."""
-        match place:
-            case "file":
-                self.lines.append(f"{name}={text}")
-                return Origin(str(self.file), name, len(self.lines))
-            case "environment":
-                self.environ[name] = text
-                return Origin(ENVIRONMENT, name)
-            case "secrets directory" | "small letters":
-                file = self.secrets / (name if place == "secrets directory" else name.lower())
-                file.write_text(text)
-                return Origin(f"secrets directory {self.secrets}", file.name)
-            case _:
-                file = self.folder / f"{name}.txt"
-                file.write_text(text)
-                file.chmod(0o600)
-                return self.say(place.removeprefix("_FILE in the "), f"{name}_FILE", str(file))
-
-    def given(self) -> dict[str, Any]:
-        self.file.write_text("\n".join(self.lines) + "\n")
-        self.file.chmod(0o600)
-        return {"env_file": self.file, "environ": self.environ}
-
-    def gathered(self) -> Gathered:
-        return gather(**self.given())
+def gathered_of(said: Said) -> Gathered:
+    return gather(**said.given())
 
 
 def text_of(name: str) -> str:
@@ -97,9 +63,10 @@ def current(name: str) -> str:
 
 
 def heard(gathered: Gathered) -> list[Any]:
-    """Return what was understood, without the places; the trader's name and its Redis apart."""
+    """Return what was understood, without the places; what every test says is left out."""
     merged = gathered.merged
-    values = [(path, value.value) for path, value in merged.values.items() if path not in ("trader_id", "redis.host")]
+    said_always = ("trader_id", "redis.host", "secrets_dir")
+    values = [(path, value.value) for path, value in merged.values.items() if path not in said_always]
     keys = [(key.venue, key.part, key.environment, key.value, key.own, key.account_types) for key in merged.keys]
     return [*values, *keys]
 
@@ -123,10 +90,10 @@ def test_there_are_former_names_and_none_is_a_current_one() -> None:
 )
 def test_a_former_name_is_heard_as_the_current_one_with_one_warning(tmp_path: Path, name: str, place: str) -> None:
     (tmp_path / "now").mkdir()
-    said, said_now = Said(tmp_path), Said(tmp_path / "now")
+    said, said_now = Said(tmp_path, NODE), Said(tmp_path / "now", NODE)
     said.say(place, name, text_of(name))
     said_now.say(place, FORMER[name], text_of(name))
-    former, now = said.gathered(), said_now.gathered()
+    former, now = gathered_of(said), gathered_of(said_now)
     assert 1 == len(heard(now))
     assert heard(now) == heard(former)
     assert [] == told(now)
@@ -178,9 +145,9 @@ def test_a_former_name_is_heard_as_the_current_one_with_one_warning(tmp_path: Pa
 def test_the_warning_names_the_current_name_as_that_place_would_spell_it(
     tmp_path: Path, name: str, place: str, expected: str
 ) -> None:
-    said = Said(tmp_path)
+    said = Said(tmp_path, NODE)
     origin = said.say(place, name, text_of(name))
-    (problem,) = said.gathered().problems
+    (problem,) = gathered_of(said).problems
     message, _, fix = expected.partition(" -> ")
     new = message.rpartition(" ")[2]
     assert Problem("TN306", origin.key, message, fix, (new,), origin) == problem
@@ -192,11 +159,11 @@ def test_sources_without_a_former_name_stay_the_very_same() -> None:
 
 
 def test_what_else_stands_in_a_source_stays_there(tmp_path: Path) -> None:
-    said = Said(tmp_path)
+    said = Said(tmp_path, NODE)
     said.say("file", "NAUTILUS_TIMEOUT_CONNECTION", "77")
     said.say("file", "REDIS_PORT", "0")
     said.say("file", "REDIS_PROT", "0")
-    settings, problems = judge(TradingNodeSettings, said.gathered())
+    settings, problems = judge(TradingNodeSettings, gathered_of(said))
     assert settings is not None
     assert 77 == settings.connection_timeout
     assert ["TN306", "TN401", "TN305"] == [problem.code for problem in problems]
@@ -219,10 +186,10 @@ BOTH = [(name, old, new) for name in EXAMPLES for old, new in pairs(name)]
 def test_the_current_name_wins_wherever_each_stands_if_both_say_the_same(
     tmp_path: Path, name: str, old: str, new: str
 ) -> None:
-    said = Said(tmp_path)
+    said = Said(tmp_path, NODE)
     former = said.say(old, name, EXAMPLES[name])
     now = said.say(new, FORMER[name], EXAMPLES[name])
-    gathered = said.gathered()
+    gathered = gathered_of(said)
     merged = gathered.merged
     assert [now] == origins(merged, current(name))
     assert {} == merged.overridden
@@ -234,11 +201,11 @@ def test_the_current_name_wins_wherever_each_stands_if_both_say_the_same(
 def test_two_values_are_an_error_wherever_each_stands_and_the_current_name_is_heard(
     tmp_path: Path, name: str, old: str, new: str
 ) -> None:
-    said = Said(tmp_path)
+    said = Said(tmp_path, NODE)
     other = {"NAUTILUS_LOG_FILE_FORMAT": "text", "NAUTILUS_TIMEOUT_CONNECTION": "78"}.get(name, f"{CANARY}other")
     former = said.say(old, name, other)
     now = said.say(new, FORMER[name], EXAMPLES[name])
-    gathered = said.gathered()
+    gathered = gathered_of(said)
     message = f"{name} and {FORMER[name]} ({now}) name the same setting and have different values"
     fix = f"set {FORMER[name]} to the value that you mean, and remove the former name"
     assert (Problem("TN416", name, message, fix, origin=former),) == gathered.problems
@@ -249,7 +216,7 @@ def test_two_values_are_an_error_wherever_each_stands_and_the_current_name_is_he
 
 
 def test_a_contradiction_ends_the_loading_of_settings_with_4(tmp_path: Path) -> None:
-    said = Said(tmp_path)
+    said = Said(tmp_path, NODE)
     said.say("file", "NAUTILUS_TIMEOUT_CONNECTION", "77")
     said.say("environment", "NAUTILUS_CONNECTION_TIMEOUT", "78")
     with pytest.raises(ConfigError) as caught:
@@ -258,33 +225,33 @@ def test_a_contradiction_ends_the_loading_of_settings_with_4(tmp_path: Path) -> 
 
 
 def test_an_empty_current_name_is_unset_and_so_is_an_empty_former_one(tmp_path: Path) -> None:
-    said = Said(tmp_path)
+    said = Said(tmp_path, NODE)
     said.say("file", "NAUTILUS_TIMEOUT_CONNECTION", "77")
     said.say("environment", "NAUTILUS_CONNECTION_TIMEOUT", "")
     said.say("environment", "NAUTILUS_TIMEOUT_RECONCILIATION", "")
-    gathered = said.gathered()
+    gathered = gathered_of(said)
     assert "77" == gathered.merged.values["connection_timeout"].value
     assert ["TN306 NAUTILUS_TIMEOUT_CONNECTION"] == told(gathered)
 
 
 def test_a_former_name_keeps_its_place_among_the_layers(tmp_path: Path) -> None:
     """Two sources that both have the former name: the higher one wins, and each is told."""
-    said = Said(tmp_path)
+    said = Said(tmp_path, NODE)
     low = said.say("file", "NAUTILUS_TIMEOUT_CONNECTION", "77")
     high = said.say("environment", "NAUTILUS_TIMEOUT_CONNECTION", "77")
-    merged = said.gathered().merged
+    merged = gathered_of(said).merged
     assert high == merged.values["connection_timeout"].origin
     assert [low] == [value.origin for value in merged.overridden["connection_timeout"]]
-    assert ["TN306 NAUTILUS_TIMEOUT_CONNECTION"] * 2 == told(said.gathered())
+    assert ["TN306 NAUTILUS_TIMEOUT_CONNECTION"] * 2 == told(gathered_of(said))
 
 
 def test_a_key_takes_the_environment_of_the_source_where_the_current_name_stands(tmp_path: Path) -> None:
     """The former name in the shell says the same key; the flag beside the current one says that it is for the testnet."""
-    said = Said(tmp_path)
+    said = Said(tmp_path, NODE)
     said.say("environment", "BINANCE_FUTURES_API_KEY", KEY)
     said.say("file", "BINANCE_API_KEY", KEY)
     said.say("file", "BINANCE_TESTNET", "true")
-    assert ["TESTNET"] == [key.environment for key in said.gathered().merged.keys]
+    assert ["TESTNET"] == [key.environment for key in gathered_of(said).merged.keys]
 
 
 TWO = [("BINANCE_HTTP_PROXY_URL", "BINANCE_WS_PROXY_URL"), ("BINANCE_ED25519_API_KEY", "BINANCE_FUTURES_API_KEY")]
@@ -297,10 +264,10 @@ def test_two_former_names_of_one_setting_may_say_the_same(
     tmp_path: Path, one: str, other: str, place: str, other_place: str
 ) -> None:
     assert FORMER[one] == FORMER[other]
-    said = Said(tmp_path)
+    said = Said(tmp_path, NODE)
     said.say(place, one, text_of(one))
     said.say(other_place, other, text_of(one))
-    gathered = said.gathered()
+    gathered = gathered_of(said)
     assert sorted([f"TN306 {one}", f"TN306 {other}"]) == sorted(told(gathered))
     assert {text_of(one)} == {value.get_secret_value() for _, value, *_ in _secrets(gathered)}
 
@@ -317,9 +284,9 @@ def _secrets(gathered: Gathered) -> list[tuple[str, Any]]:
 def test_two_former_names_of_one_setting_that_differ_are_an_error(
     tmp_path: Path, one: str, other: str, place: str, other_place: str
 ) -> None:
-    said = Said(tmp_path)
+    said = Said(tmp_path, NODE)
     places = {said.say(place, one, f"{CANARY}one"), said.say(other_place, other, f"{CANARY}other")}
-    found = said.gathered().problems
+    found = gathered_of(said).problems
     assert {"TN416"} == {problem.code for problem in found}
     assert places == {problem.origin for problem in found}
     assert all(one in problem.message and other in problem.message for problem in found)
@@ -328,25 +295,25 @@ def test_two_former_names_of_one_setting_that_differ_are_an_error(
 
 @pytest.mark.parametrize("one, other", TWO)
 def test_of_two_former_names_that_differ_the_fix_names_the_current_one(tmp_path: Path, one: str, other: str) -> None:
-    said = Said(tmp_path)
+    said = Said(tmp_path, NODE)
     said.say("file", one, f"{CANARY}one")
     said.say("file", other, f"{CANARY}other")
-    assert all(FORMER[one] in problem.fix for problem in said.gathered().problems)
+    assert all(FORMER[one] in problem.fix for problem in gathered_of(said).problems)
 
 
 def test_both_former_names_are_held_against_the_current_one(tmp_path: Path) -> None:
-    said = Said(tmp_path)
+    said = Said(tmp_path, NODE)
     said.say("file", "BYBIT_HTTP_PROXY_URL", PROXY)
     said.say("file", "BYBIT_WS_PROXY_URL", f"{PROXY}0")
     said.say("file", "BYBIT_PROXY_URL", PROXY)
-    assert ["TN306 BYBIT_HTTP_PROXY_URL", "TN416 BYBIT_WS_PROXY_URL"] == told(said.gathered())
+    assert ["TN306 BYBIT_HTTP_PROXY_URL", "TN416 BYBIT_WS_PROXY_URL"] == told(gathered_of(said))
 
 
 # --- the warning of a script -----------------------------------------------------------------------------------------
 
 
 def test_a_script_hears_the_warning_once_through_logging(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    said = Said(tmp_path)
+    said = Said(tmp_path, NODE)
     said.say("file", "BYBIT_WS_PROXY_URL", PROXY)
     said.say("file", "NAUTILUS_VENUES", "BYBIT")
     with caplog.at_level(logging.DEBUG):

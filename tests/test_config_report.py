@@ -257,13 +257,7 @@ def test_settings_in_a_file_are_an_aligned_table_without_colours_and_trailing_sp
         ("COLUMNS", "20"),
         ("TERM", "dumb"),
         ("NO_COLOR", "1"),
-        pytest.param(
-            "FORCE_COLOR",
-            "1",
-            marks=pytest.mark.xfail(
-                strict=True, reason="spaces at an end are cut off before the colours are, not after"
-            ),
-        ),
+        ("FORCE_COLOR", "1"),
     ],
 )
 def test_what_is_in_a_file_does_not_depend_on_the_terminal_beside_it(

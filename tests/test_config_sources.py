@@ -245,7 +245,8 @@ def test_a_secrets_directory_is_read_in_upper_and_lower_case_and_nothing_else_of
     }
     assert ["BINANCE_API_KEY", "binance_api_secret"] == [entry.origin.key for entry in source.entries.values()]
     assert f"secrets directory {tmp_path}" == source.name == source.entries["BINANCE_API_KEY"].origin.source
-    assert () == source.problems
+    (told,) = source.problems  # a setting that is no secret is not read there, and its owner hears of it
+    assert ("REDIS_HOST", "warning") == (told.key, told.severity)
 
 
 def test_an_empty_file_in_the_secrets_directory_is_a_problem(tmp_path: Path) -> None:

@@ -163,15 +163,15 @@ def test_known_names_are_variables_flags_keys_former_names_and_the_two_that_say_
 
 
 def test_every_name_that_sets_something_leads_to_its_setting() -> None:
-    assert known_names() - {"NAUTILUS_PRESET", "NAUTILUS_SECRETS_DIR"} == set(paths())
-    assert set() == set(paths().values()) - set(variables_by_path())
+    assert known_names() == set(paths())
+    assert {"preset", "secrets_dir", "redis.url"} == set(paths().values()) - set(variables_by_path())
     assert NAMES.items() <= paths().items()
     expected = {
         **dict.fromkeys(("BINANCE_TESTNET", "BINANCE_DEMO"), "binance.environment"),
         **dict.fromkeys(("BYBIT_TESTNET", "BYBIT_DEMO"), "bybit.environment"),
         "BINANCE_DEMO_API_SECRET": "binance.api_secret",
         "BYBIT_TESTNET_API_KEY": "bybit.api_key",
-        "REDIS_URL": "redis.host",
+        "REDIS_URL": "redis.url",
     }
     assert expected.items() <= paths().items()
     assert [] == [old for old, new in FORMER.items() if paths()[old] != paths()[new]]
@@ -187,7 +187,7 @@ def test_every_name_that_sets_something_leads_to_its_setting() -> None:
         ("BYBIT_DEMO_API_KEY_FILE", "bybit.api_key"),
         ("binance_ed25519_api_key", "binance.api_key"),
         ("trader_id", "trader_id"),
-        ("NAUTILUS_PRESET", ""),
+        ("NAUTILUS_PRESET", "preset"),
         ("--env-file", ""),
         ("redis", ""),
         ("", ""),
