@@ -22,6 +22,7 @@ from config.report import (
     print_findings,
     print_kind,
     print_settings,
+    print_stored,
     say,
     settings_as_json,
     tally,
@@ -88,7 +89,7 @@ def _load(asked: Asked, **more: Any) -> Any:
     from config.loading import load
     from config.models import TradingNodeSettings
 
-    return load(TradingNodeSettings, **asked.layers, **more)
+    return load(TradingNodeSettings, **asked.layers | more)
 
 
 def _told(settings: Any) -> tuple[Problem, ...]:
@@ -246,10 +247,14 @@ def run(
     settings = None
     try:
         colours = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
-        settings = _load(asked, needs_preset=True, defaults={"logging": {"log_colors": colours}})
+        # Nautilus' log goes to stdout too, where the one object is to stand alone; its file has all of it.
+        quiet = {"logging": {"log_level": "OFF"}} if asked.as_json else {}
+        values = asked.layers["values"] | quiet
+        settings = _load(asked, needs_preset=True, defaults={"logging": {"log_colors": colours}}, values=values)
         if asked.strict and settings.warnings:
             raise ConfigError(_told(settings))
         tell(_told(settings))
+        _forget_secrets()
         from config.preflight import BEFORE_NAUTILUS, THROUGH_NAUTILUS
         from config.record import write_record
 
@@ -263,6 +268,16 @@ def run(
         _finish(problems, asked)
     except _StopAsked:
         say("stopped before the node was started")
+    if asked.as_json:
+        _finish(() if settings is None else _told(settings), replace(asked, strict=False))
+
+
+def _forget_secrets() -> None:
+    """Take every secret out of the environment: a strategy that prints it, or raises with it, prints none."""
+    from config.variables import secret_names
+
+    for name in [name for name in os.environ if name.upper() in secret_names()]:
+        del os.environ[name]
 
 
 def _stop_asked(*_: object) -> None:
@@ -283,28 +298,11 @@ def _preflight(settings: Any, asked: Asked, steps: Sequence[str]) -> None:
 
 
 def _run(settings: Any, strategy: str | None, strategy_config: str | None, strategy_config_class: str | None) -> None:
-    from config.factory import TradingNodeConfigFactory
-    from config.readiness_file import ReadinessFile
-    from config.runner import Deadlines, run_node
-    from config.state_dir import READINESS_FILE
+    from config.session import Session
     from config.strategies import load_strategy
 
     strategies = [] if strategy is None else [load_strategy(strategy, strategy_config, strategy_config_class)]
-    config = TradingNodeConfigFactory.from_settings(settings, strategies)
-
-    def ready(_node: Any, seconds: float) -> None:
-        venues = ",".join(settings.active_venues)
-        say(f"ready {settings.trader_id} {settings.preset} {venues} after {seconds:.2f} s")
-
-    readiness = ReadinessFile(
-        str(settings.state_directory / READINESS_FILE),
-        trader_id=settings.trader_id,
-        preset=settings.preset,
-        role=settings.role,
-    )
-    deadlines = Deadlines(settings.seconds_to_ready, settings.stop_timeout)
-    run_node(config, deadlines, on_ready=ready, readiness=readiness)
-    say(f"stopped {settings.trader_id}")
+    Session(settings, say).run(strategies)
 
 
 def _redacted(problem: Problem, settings: Any) -> Problem:
@@ -338,6 +336,116 @@ def health(args: tuple[str, ...]) -> None:
     from config.health import main as judge_health
 
     sys.exit(judge_health(args, os.environ))
+
+
+@dataclass(frozen=True, slots=True)
+class Hands:
+    """Which running node is meant, by its state directory, and how many seconds to wait for it."""
+
+    folder: str
+    timeout: float | None
+
+
+def _node_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the options that say which running node is meant; the command is given its state directory."""
+
+    @click.option("--trader-id", metavar="ID", help="Which node, where there are several (or NAUTILUS_TRADER_ID).")
+    @click.option("--state-dir", metavar="DIR", help="Its state directory (or NAUTILUS_STATE_DIR).")
+    @click.option("--timeout", type=click.FloatRange(0.1, 600), help="Seconds to wait. Default: 10, flatten 40.")
+    @click.option("--json", "as_json", is_flag=True, help="One object on stdout, problems included.")
+    @wraps(command)
+    def with_options(
+        trader_id: str | None, state_dir: str | None, timeout: float | None, as_json: bool, **others: Any
+    ) -> None:
+        from config.state_dir import TRADER, NoStateDir
+        from config.state_dir import state_dir as find
+
+        asked = Asked(None, None, (), as_json, strict=False)
+        try:
+            # A recorder has no orders to lay hands on.
+            folder = find(os.environ, directory=state_dir, trader_id=trader_id, role=TRADER)
+        except NoStateDir as error:
+            _finish([Problem("TN205" if error.is_usage else "TN702", "--state-dir", error.message, error.fix)], asked)
+        command(asked, Hands(folder, timeout), **others)
+
+    return with_options
+
+
+@cli.command()
+@click.option("-m", "--message", default="", metavar="TEXT", help="Why; told with every denied order.")
+@_node_options
+def halt(asked: Asked, hands: Hands, message: str) -> None:
+    """Take no new risk: orders that open or enlarge a position are denied, reducing ones and cancels pass.
+
+    It lasts over restarts, until `resume`. Without a running node the next one starts halted.
+    """
+    _lay_hands(asked, hands, "halt", message)
+
+
+@cli.command()
+@_node_options
+def resume(asked: Asked, hands: Hands) -> None:
+    """Take back what `halt` or `flatten` did; other reasons to take no new risk stay."""
+    _lay_hands(asked, hands, "resume", "")
+
+
+@cli.command()
+@click.option("-m", "--message", default="", metavar="TEXT", help="Why; told with every denied order.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@_node_options
+def flatten(asked: Asked, hands: Hands, message: str, yes: bool) -> None:
+    """Cancel every order, close every position at market, and stay halted."""
+    if not yes:
+        click.confirm(
+            f"Cancel every order and close every position of the node of {hands.folder} at market?",
+            abort=True,
+            err=True,
+        )
+    _lay_hands(asked, hands, "flatten", message)
+
+
+def _lay_hands(asked: Asked, hands: Hands, command: str, message: str) -> None:
+    from config.hands import done
+
+    problems, answer, line = done(hands.folder, command, message, hands.timeout)
+    if not asked.as_json and line:
+        write(line)
+    _finish(problems, asked, **({"answer": answer} if asked.as_json else {}))
+
+
+@cli.command()
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@_settings_options
+def reset(asked: Asked, yes: bool) -> None:
+    """Delete what this trader has stored in Redis, and nothing else; refused while its node runs."""
+    try:
+        settings = _load(asked)
+        if asked.strict and settings.warnings:
+            raise ConfigError(_told(settings))
+        if settings.redis is None:
+            say(f"nothing to delete: no Redis is set (REDIS_HOST), so {settings.trader_id} keeps its books in memory")
+            _finish(_told(settings), asked, deleted=None)
+        from config.reset import delete, refuse_if_held, stored
+
+        found = stored(settings.redis, settings.trader_id)
+        refuse_if_held(settings.redis, settings.trader_id)
+        if not asked.as_json:
+            print_stored(found)
+        if found.total and not yes:
+            question = f"delete {'this key' if found.total == 1 else f'these {found.total:,} keys'}? type the trader id"
+            if click.prompt(question, default="", show_default=False, err=True) != settings.trader_id:
+                raise click.Abort
+        if found.total:
+            found = delete(settings.redis, settings.trader_id, on_progress=_deleted, on_wait=say)
+            say(f"deleted {found.total:,} of {settings.trader_id}'s keys from Redis at {found.where}")
+    except ConfigError as error:
+        _finish(error.problems, asked)
+    _finish(_told(settings), asked, deleted=found.to_dict())
+
+
+def _deleted(done: int, total: int) -> None:
+    if sys.stderr.isatty():
+        write(f"\rdeleted {done:,} of {total:,} keys", err=True, nl=done == total)
 
 
 @cli.command()

@@ -60,7 +60,7 @@ async def keep_beating(
     is_managed = bool(environ.get("NOTIFY_SOCKET"))
     told: Condition | None = None
     while True:
-        condition = _looked(look)
+        condition = looked(look)
         if condition == told:
             file.beat()
         elif tell(file, condition, environ) or not is_managed:
@@ -71,7 +71,8 @@ async def keep_beating(
         await asyncio.sleep(pause)
 
 
-def _looked(look: Callable[[], Condition]) -> Condition:
+def looked(look: Callable[[], Condition]) -> Condition:
+    """Return what ``look`` sees; a node that cannot be looked at counts as restricted."""
     try:
         return look()
     except Exception as error:

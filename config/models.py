@@ -354,6 +354,15 @@ class StreamingSettings(_Section):
     rotation_interval_mins: Annotated[int, Setting("NAUTILUS_ROTATION_INTERVAL_MINS")] = Field(
         60, ge=1, le=525_600, description="Minutes between new files under rotation TIME."
     )
+    max_runs: Annotated[int | None, Setting("NAUTILUS_CATALOG_MAX_RUNS", example="30")] = Field(
+        None,
+        ge=1,
+        le=10_000,
+        description="Runs that the catalog keeps, this one included; older ones are deleted at start.",
+    )
+    max_age_days: Annotated[int | None, Setting("NAUTILUS_CATALOG_MAX_AGE_DAYS", example="90")] = Field(
+        None, ge=1, le=3650, description="Days that the catalog keeps a run after its last write; deleted at start."
+    )
 
 
 class ExchangeCredentials(_Section):
@@ -674,6 +683,22 @@ class TradingNodeSettings(_HidesInputs, BaseSettings):
         BeforeValidator(_split_lower),
         Setting("NAUTILUS_PREFLIGHT_SKIP", accepted="a list of redis, disk, venues", example="venues"),
     ] = Field((), description="Steps of the preflight to leave out; what was left out is told at every start.")
+    lease: Annotated[bool, Setting("NAUTILUS_LEASE")] = Field(
+        True,
+        description="Hold a lease in Redis for the trader id and each account, so that no second node trades them.",
+    )
+    on_redis_loss: Annotated[
+        Literal["warn", "halt", "stop"], BeforeValidator(_lower), Setting("NAUTILUS_ON_REDIS_LOSS")
+    ] = Field(
+        "halt",
+        description="When Redis is lost while running: only tell, take no new risk until a restart, or stop (exit 9).",
+    )
+    venue_outage_secs: Annotated[Seconds, Setting("NAUTILUS_VENUE_OUTAGE_SECS")] = Field(
+        30.0, ge=1, le=600, description="Seconds without a connection to a venue after which no new risk is taken."
+    )
+    http_port: Annotated[int | None, Setting("NAUTILUS_HTTP_PORT", accepted="1024 to 65535", example="9464")] = Field(
+        None, ge=1024, le=65535, description="Port on loopback of `/live`, `/ready` and `/metrics`; unset is none."
+    )
     trusted_endpoints: Annotated[
         tuple[
             Annotated[str, StringConstraints(strip_whitespace=True, to_lower=True, pattern=r"^[^\s/@]+:[0-9]{1,5}$")],
@@ -742,6 +767,15 @@ class TradingNodeSettings(_HidesInputs, BaseSettings):
             example="BTCUSDT-PERP.BINANCE",
         ),
     ] = Field((), description="Instruments whose external orders and positions the one strategy claims.")
+    snapshot_retention_days: Annotated[int, Setting("NAUTILUS_SNAPSHOT_RETENTION_DAYS")] = Field(
+        7,
+        ge=1,
+        le=3650,
+        description="Days that position snapshots stay in Redis, trimmed at start. An open position writes 1.1 MB of them a day.",
+    )
+    cancel_on_stop: Annotated[bool, Setting("NAUTILUS_CANCEL_ON_STOP")] = Field(
+        False, description="Cancel every open order at the stop; one that stays open makes the exit code 9."
+    )
     stop_timeout: Annotated[Seconds, Setting("NAUTILUS_STOP_TIMEOUT", "essential")] = Field(
         30.0,
         ge=5,

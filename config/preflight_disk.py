@@ -49,6 +49,15 @@ def check_disk(settings: TradingNodeSettings) -> list[Finding]:
     return found
 
 
+def places_by_disk(settings: TradingNodeSettings) -> list[list[tuple[str, Path]]]:
+    """Return the directories that are in use and there, each with its variable, those on one disk together."""
+    disks: dict[int, list[tuple[str, Path]]] = {}
+    for _, key, directory in _directories(settings):
+        if directory is not None and directory.exists():
+            disks.setdefault(directory.stat().st_dev, []).append((key, directory))
+    return list(disks.values())
+
+
 def judge_room(total: int, free: int, places: Sequence[tuple[str, Path]]) -> Verdict:
     """Return whether a disk has room for a run.
 

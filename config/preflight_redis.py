@@ -1,11 +1,11 @@
 """Whether a node can keep its books in Redis, tried before the node is built: Nautilus itself would hang, or run without.
 
-One connection and the standard library only: redis-py costs 170 ms to import, and hides the server's words and the TLS layer.
+redis-py speaks, over a connection that is made here: by itself it trusts the system's authorities too, and waits for ever on a
+port without TLS. It is imported where it is used, for that costs a tenth of a second.
 """
 
 from __future__ import annotations
 
-import queue
 import re
 import secrets
 import socket
@@ -13,31 +13,21 @@ import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
+from typing import Any, NamedTuple
 
 from config.findings import Finding, Verdict, finding, unforeseen
 from config.models import RedisConfig, TradingNodeSettings, VenueName
 from config.problems import Problem
 
 # Prefixes of our own: Nautilus refuses keys that it does not know below `trader-<ID>:`.
-BOOKS_KEY = "tradingnode:books:{trader_id}"
-PROBE_KEY = "tradingnode:probe:{trader_id}"
-# Never made: what is done to it changes nothing.
-MISSING_KEY = "trader-{trader_id}:tradingnode-probe"
+BOOKS_KEY, PROBE_KEY = "tradingnode:books:{trader_id}", "tradingnode:probe:{trader_id}"
+# Never made: what is done to them changes nothing.
+MISSING_KEY, MISSING_LEASE_KEY = "trader-{trader_id}:tradingnode-probe", "tradingnode:lease:probe:{trader_id}"
 
-STEPS = (
-    "redis.reachable",
-    "redis.encrypted",
-    "redis.authenticated",
-    "redis.loaded",
-    "redis.version",
-    "redis.primary",
-    "redis.memory",
-    "redis.eviction",
-    "redis.persistence",
-    "redis.rights",
-    "redis.writes",
-    "redis.books",
-)
+CONNECTION = ("redis.reachable", "redis.encrypted", "redis.authenticated")
+JUDGED = ("redis.loaded", "redis.version", "redis.primary", "redis.memory", "redis.eviction", "redis.persistence")
+STEPS = (*CONNECTION, *JUDGED, "redis.rights", "redis.writes", "redis.books")
 # Nautilus' crates/infrastructure/src/redis/mod.rs, REDIS_MIN_VERSION; an older server is only logged there.
 MIN_VERSION = (6, 2)
 PROBE_MILLIS = 10_000
@@ -46,123 +36,29 @@ QUIET_SECS = 0.3
 # For the second look at what listens there, when the first was not understood.
 SECOND_LOOK_SECS = 0.5
 SERVER_SAVED_SECS = 2
+NOT_REDIS = "what listens there is not Redis"
 
 # What Nautilus 1.231 sends (its cache.rs and queries.rs), with ourselves: each as it would be queued, on a key that is not there.
-# Those marked True would make the key if they ran, so they are tried inside MULTI only.
-RIGHTS: tuple[tuple[bool, tuple[str, ...]], ...] = (
-    (False, ("SCAN", "0", "MATCH", "{missing}", "COUNT", "1")),
-    (False, ("MGET", "{missing}")),
-    (False, ("GET", "{missing}")),
-    (False, ("LRANGE", "{missing}", "0", "0")),
-    (False, ("SMEMBERS", "{missing}")),
-    (False, ("HGETALL", "{missing}")),
-    (False, ("SET", "{missing}", "", "XX")),
-    (False, ("RPUSHX", "{missing}", "")),
-    (True, ("RPUSH", "{missing}", "")),
-    (True, ("SADD", "{missing}", "")),
-    (True, ("HSET", "{missing}", "", "")),
-    (False, ("SREM", "{missing}", "")),
-    (False, ("HDEL", "{missing}", "")),
-    (False, ("DEL", "{missing}")),
-    (True, ("HSETNX", "{books}", "", "")),
-    (False, ("HGET", "{books}", "")),
+# The first would make the key if they ran, so they are tried inside MULTI only.
+MAKING = "RPUSH {missing} -; SADD {missing} -; HSET {missing} - -; HSETNX {books} - -"
+HARMLESS = (
+    "SCAN 0 MATCH {missing} COUNT 1; MGET {missing}; GET {missing}; LRANGE {missing} 0 0; SMEMBERS {missing}; HGETALL {missing}; "
+    "SET {missing} - XX; RPUSHX {missing} -; SREM {missing} -; HDEL {missing} -; DEL {missing}; HGET {books} -"
 )
+# What config/lease.py sends. The first cannot be queued and come before MULTI, where EXEC is an error and runs nothing.
+LEASE_FIRST = "WATCH {lease}; UNWATCH; EXEC"
+LEASE = "MGET {lease}; SET {lease} - XX; DEL {lease}"
 
-type Reply = str | int | list[Reply] | None
-
-
-class _Refusal(str):
-    """An error that the server answered; its first word is a code."""
-
-    __slots__ = ()
-
-    @property
-    def code(self) -> str:
-        return self.split(" ", 1)[0]
-
-    @property
-    def words(self) -> str:
-        """What follows the code, which says nothing to a person."""
-        code, _, rest = self.partition(" ")
-        return " ".join((rest if code.isupper() and rest else self).split())
+type Command = Sequence[str]
+type Reply = str | int | list[Reply] | _Refusal | None
+type Ask = Callable[[Sequence[Command]], list[Reply]]
 
 
-class _NotRedisError(Exception):
-    """The other side answered with bytes that are no RESP."""
+class _Refusal(NamedTuple):
+    """An error that the server answered: its code, and the words that follow, for the code says nothing to a person."""
 
-    def __init__(self, first: bytes) -> None:
-        super().__init__()
-        self.is_tls_alert = first == b"\x15"
-
-
-class _EndedError(ConnectionError):
-    """The other side closed the connection in place of an answer."""
-
-
-class _Line:
-    """One connection that speaks RESP; all answers together must be there ``timeout`` seconds from now."""
-
-    def __init__(self, sock: socket.socket, timeout: float) -> None:
-        self._sock = sock
-        self._deadline = time.monotonic() + timeout
-        self._rest = b""
-
-    def ask(self, commands: Sequence[Sequence[str]]) -> list[Reply]:
-        """Send the commands at once and return the reply to each."""
-        self._wait()
-        self._sock.sendall(b"".join(map(_packed, commands)))
-        replies: list[Reply] = []
-        try:
-            while len(replies) < len(commands):
-                replies.append(self._reply())
-        except ConnectionError:
-            # A server that takes no more clients, or none from afar, says so once and closes.
-            if not replies or not isinstance(replies[-1], _Refusal):
-                raise
-            replies += replies[-1:] * (len(commands) - len(replies))
-        return replies
-
-    def _wait(self) -> None:
-        left = self._deadline - time.monotonic()
-        if left <= 0:
-            raise TimeoutError
-        self._sock.settimeout(left)
-
-    def _more(self) -> None:
-        self._wait()
-        got = self._sock.recv(65536)
-        if not got:
-            raise _EndedError
-        self._rest += got
-
-    def _line(self) -> str:
-        while (end := self._rest.find(b"\r\n")) < 0:
-            if self._rest and self._rest[:1] not in b"+-:$*":
-                raise _NotRedisError(self._rest[:1])
-            self._more()
-        line, self._rest = self._rest[:end], self._rest[end + 2 :]
-        return line.decode("utf-8", "replace")
-
-    def _reply(self) -> Reply:
-        line = self._line()
-        kind, text = line[:1], line[1:]
-        if kind == "+":
-            return text
-        if kind == "-":
-            return _Refusal(text)
-        if kind not in (":", "$", "*"):
-            raise _NotRedisError(line[:1].encode())
-        number = int(text)
-        if kind == ":":
-            return number
-        if number < 0:
-            return None
-        if kind == "*":
-            return [self._reply() for _ in range(number)]
-        while len(self._rest) < number + 2:
-            self._more()
-        value, self._rest = self._rest[:number], self._rest[number + 2 :]
-        return value.decode("utf-8", "replace")
+    code: str
+    words: str
 
 
 def check_redis(
@@ -179,7 +75,7 @@ def check_redis(
         The server; user and password are really used. At most ``redis.timeout`` seconds for the connection and as long for
         all answers, and a second more to name a port that does not speak what was expected.
     settings : TradingNodeSettings
-        Which trader runs where.
+        Which trader runs where, and whether it holds a lease, for which the user needs more rights.
     claim : bool, optional
         Whether to mark unmarked books as this trader's. Never done where anything is in error.
     roots : str, optional
@@ -190,7 +86,7 @@ def check_redis(
     found: list[Finding] = []
     began = time.perf_counter()
     try:
-        for step, verdict in _steps(redis, settings, found, claim=claim, roots=roots):
+        for step, verdict in _steps(redis, settings, found, claim, roots):
             ended = time.perf_counter()
             # The first answer may show that what seemed well was not: under TLS 1.3 a client is refused after the handshake.
             found[:] = [each for each in found if each.step != step or each.state == "error"]
@@ -205,118 +101,123 @@ def check_redis(
 
 
 def _steps(
-    redis: RedisConfig, settings: TradingNodeSettings, found: Sequence[Finding], *, claim: bool, roots: str | None
+    redis: RedisConfig, settings: TradingNodeSettings, found: Sequence[Finding], claim: bool, roots: str | None
 ) -> Iterator[tuple[str, Verdict]]:
-    where = f"{redis.host}:{redis.port}"
     deadline = time.monotonic() + redis.timeout
     try:
-        sock = _connected(redis.host, redis.port, redis.timeout)
-    except OSError as error:
-        yield "redis.reachable", _unreachable(redis, _reason(error, redis.timeout))
+        sock = _within(redis.timeout, lambda: _connected(redis, redis.timeout))
+    except (OSError, UnicodeError) as error:
+        yield "redis.reachable", _unreachable(error, redis)
         return
-    yield "redis.reachable", ("ok", f"connected to {where}")
+    yield "redis.reachable", ("ok", f"connected to {redis.host}:{redis.port}")
+    if redis.ssl:
+        try:
+            sock = tls = _encrypted(sock, redis, roots, deadline)
+        except OSError as error:
+            yield "redis.encrypted", _broken(error, redis, roots)[1]
+            return
+        yield "redis.encrypted", ("ok", f"{tls.version() or 'TLS'}, the certificate is publicly trusted")
+    line = _line(sock, redis.timeout)
+    ends = time.monotonic() + redis.timeout
+
+    def ask(commands: Sequence[Command]) -> list[Reply]:
+        return _within(ends - time.monotonic(), lambda: _answers(line, commands))
+
     try:
-        if redis.ssl:
-            try:
-                sock = _encrypted(sock, redis, roots, deadline)
-            except (OSError, _NotRedisError) as error:
-                yield "redis.encrypted", _no_tls(error, redis)
-                return
-            yield "redis.encrypted", ("ok", f"{_tls_version(sock)}, the certificate is publicly trusted")
-        yield from _asked(sock, redis, settings, found, claim=claim)
+        yield from _asked(ask, redis, settings, found, claim)
+    except OSError as error:
+        at_first = found[-1].step in CONNECTION[:2]
+        step, problem = _broken(error, redis, roots)
+        yield step if at_first else "redis.writes", problem
     finally:
-        sock.close()
+        # Wakes the thread that may still read, which a plain close would not.
+        line.disconnect()
 
 
 def _asked(
-    sock: socket.socket, redis: RedisConfig, settings: TradingNodeSettings, found: Sequence[Finding], *, claim: bool
+    ask: Ask, redis: RedisConfig, settings: TradingNodeSettings, found: Sequence[Finding], claim: bool
 ) -> Iterator[tuple[str, Verdict]]:
     """Ask the server for all that the steps after the connection judge."""
-    where = f"{redis.host}:{redis.port}"
-    password = None if redis.password is None else redis.password.get_secret_value()
-    line = _Line(sock, redis.timeout)
-    names = () if redis.username is None else (redis.username,)
-    auth = [] if password is None else [("AUTH", *names, password)]
-    try:
-        # MULTI with the rest saves a round trip; a connection that is closed inside it has done nothing.
-        *answers, info, multi = line.ask([*auth, ("INFO",), ("MULTI",)])
-    except (OSError, _NotRedisError) as error:
-        yield _broken(error, redis)
-        return
+    password = [] if redis.password is None else [redis.password.get_secret_value()]
+    auth = [("AUTH", *([redis.username] if redis.username else []), *password)] if password else []
+    is_leased = settings.lease and settings.role != "recorder"
+    first = [*_commands(LEASE_FIRST if is_leased else "", settings.trader_id), ("MULTI",)]
+    # MULTI with the rest saves a round trip; a connection that is closed inside it has done nothing.
+    replies = ask([*auth, ("INFO",), *first])
+    info, begun = replies[len(auth)], replies[len(auth) + 1 :]
+    if not isinstance(info, str | _Refusal):
+        raise OSError(NOT_REDIS)
     if not redis.ssl:
         yield "redis.encrypted", ("ok", "no TLS, as asked (REDIS_SSL=false)")
-    for reply in (*answers, info):
-        if isinstance(reply, _Refusal) and (problem := _not_let_in(reply, redis, to_auth=reply is not info)):
+    for command, reply in zip([*auth, ("INFO",)], replies, strict=False):
+        if isinstance(reply, _Refusal) and (problem := _not_let_in(reply, redis, to_auth=command in auth)):
             yield "redis.authenticated", problem
             return
     yield "redis.authenticated", ("ok", _user(redis) if auth else f"{_user(redis)}, no password is asked for")
     if isinstance(info, _Refusal):
         step = {"LOADING": "redis.loaded", "NOPERM": "redis.rights"}.get(info.code, "redis.authenticated")
-        yield step, _refused(info, redis, missing=["INFO"])
+        yield step, _refused(info, redis, ["INFO"])
         return
-    facts = _facts(str(info))
-    for step, judge in JUDGES:
-        verdict = judge(facts, where)
+    facts = dict(line.split(":", 1) for line in info.splitlines() if ":" in line and not line.startswith("#"))
+    for step, judge in zip(JUDGED, JUDGES, strict=True):
+        verdict = judge(facts, redis)
         yield step, verdict
         if isinstance(verdict, Problem) and verdict.code == "TN609":
             return
-    try:
-        yield from _tried(line, redis, settings, found, queued=multi == "OK", claim=claim)
-    except (OSError, _NotRedisError) as error:
-        yield "redis.writes", _broken(error, redis)[1]
+    tried = list(zip(first, begun, strict=True)) if is_leased else []
+    yield from _tried(ask, redis, settings, found, tried, queued=begun[-1] == "OK", claim=claim)
 
 
 def _tried(
-    line: _Line,
+    ask: Ask,
     redis: RedisConfig,
     settings: TradingNodeSettings,
     found: Sequence[Finding],
+    tried: Sequence[tuple[Command, Reply]],
     *,
     queued: bool,
     claim: bool,
 ) -> Iterator[tuple[str, Verdict]]:
     """Try what Nautilus will do: inside MULTI the server judges each command and runs none, for DISCARD follows."""
-    trader_id = settings.trader_id
-    names = {template: template.format(trader_id=trader_id) for template in (MISSING_KEY, BOOKS_KEY, PROBE_KEY)}
-    books, probe = names[BOOKS_KEY], names[PROBE_KEY]
-    rights = [
-        [word.format(missing=names[MISSING_KEY], books=books) for word in command]
-        for writes, command in RIGHTS
-        if queued or not writes
-    ]
+    trader_id, venues = settings.trader_id, settings.active_venues
+    books, probe = (template.format(trader_id=trader_id) for template in (BOOKS_KEY, PROBE_KEY))
+    wanted = "; ".join([*([MAKING] if queued else []), HARMLESS, *([LEASE] if tried else [])])
+    rights = [*_commands(wanted, trader_id), *([("DISCARD",)] if queued else [])]
     nonce = secrets.token_hex(8)
-    end = [["DISCARD"]] if queued else []
-    write = [["SET", probe, nonce, "PX", str(PROBE_MILLIS)], ["GET", probe], ["DEL", probe]]
-    read = [["HGET", books, venue] for venue in settings.active_venues]
-    replies = line.ask([*rights, *end, *write, *read])
-    count = len(rights) + len(end)
-    yield "redis.rights", _rights([*rights, *end, *write], replies, redis, trader_id, queued=queued)
+    write = [("SET", probe, nonce, "PX", str(PROBE_MILLIS)), ("GET", probe), ("DEL", probe)]
+    read = [("HGET", books, venue) for venue in venues]
+    replies = ask([*rights, *write, *read])
+    if queued and isinstance(end := replies[len(rights) - 1], _Refusal):
+        # The rest was queued too, and none of it answered.
+        replies[len(rights) :] = [end] * (len(write) + len(read))
+    marks, written = replies[len(rights) + len(write) :], replies[len(rights) : len(rights) + len(write)]
+    yield "redis.rights", _rights([*tried, *zip([*rights, *write], replies, strict=False)], redis, trader_id, queued)
 
-    written = replies[count : count + len(write)]
-    refusal = next((reply for reply in written if isinstance(reply, _Refusal) and reply.code != "NOPERM"), None)
-    if refusal is not None:
+    refusals = [reply for reply in written if isinstance(reply, _Refusal)]
+    if refusal := next((each for each in refusals if each.code != "NOPERM"), None):
         again = _refused(refusal, redis)
         # A read-only replica was told by INFO already: the same problem, not a second one in other words.
-        yield (
-            "redis.writes",
-            next((each.problem for each in found if each.problem and each.problem.code == again.code), again),
-        )
-    elif any(isinstance(reply, _Refusal) for reply in written):
+        told = (each.problem for each in found if each.problem and each.problem.code == again.code)
+        yield "redis.writes", next(told, again)
+    elif refusals:
         yield "redis.writes", ("skipped", "not looked at: see redis.rights")
     elif written[:2] == ["OK", nonce]:
         yield "redis.writes", ("ok", f"wrote, read and deleted {probe}")
     else:
-        message = (
-            f"Redis at {redis.host}:{redis.port} answers, but cannot be used: what was written is not what is read"
-        )
-        yield "redis.writes", Problem("TN603", "REDIS_HOST", message, "look for a proxy between this node and Redis")
+        words = "answers, but cannot be used: what was written is not what is read"
+        yield "redis.writes", _problem("TN603", redis, words, "look for a proxy between this node and Redis")
 
-    marks = replies[count + len(write) :]
     if claim and marks and not any(each.state == "error" for each in found):
         # Read after the claim: of two nodes that start at once one finds the other's mark.
-        claims = [["HSETNX", books, venue, _mine(settings, venue)] for venue in settings.active_venues]
-        marks = line.ask([*claims, *read])[len(claims) :]
+        marks = ask([*(("HSETNX", books, venue, _mine(settings, venue)) for venue in venues), *read])[len(venues) :]
     yield from (("redis.books", verdict) for verdict in _books(marks, redis, settings))
+
+
+def _commands(text: str, trader_id: str) -> list[Command]:
+    """Return the commands of one of the lists above, with the names of their keys."""
+    keys = {"missing": MISSING_KEY, "books": BOOKS_KEY, "lease": MISSING_LEASE_KEY}
+    names = {word: template.format(trader_id=trader_id) for word, template in keys.items()}
+    return [each.format_map(names).split() for each in text.split("; ") if each]
 
 
 def _mine(settings: TradingNodeSettings, venue: VenueName) -> str:
@@ -332,11 +233,10 @@ def _books(marks: Sequence[Reply], redis: RedisConfig, settings: TradingNodeSett
             if mark.code != "NOPERM":
                 yield _refused(mark, redis)
         elif mark not in (None, mine):
-            holds = f"Redis at {redis.host}:{redis.port} holds the books of {settings.trader_id} on {venue} {mark}"
             key = BOOKS_KEY.format(trader_id=settings.trader_id)
-            message = f"{holds}; this node would run on {mine}"
+            words = f"holds the books of {settings.trader_id} on {venue} {mark}; this node would run on {mine}"
             fix = f"give each its own trader id (NAUTILUS_TRADER_ID); if those books are no longer wanted, delete {key} and them"
-            yield Problem("TN813", "NAUTILUS_TRADER_ID", message, fix)
+            yield _problem("TN813", redis, words, fix, "NAUTILUS_TRADER_ID")
         else:
             well.append(f"{venue} {mine}" if mark else f"{venue} none yet")
     if len(well) == len(marks):
@@ -346,60 +246,44 @@ def _books(marks: Sequence[Reply], redis: RedisConfig, settings: TradingNodeSett
 # ---- the connection
 
 
-def _connected(host: str, port: int, timeout: float) -> socket.socket:
-    """Return a connection to the first address of ``host`` that takes one; the addresses share the time."""
-    deadline = time.monotonic() + timeout
-    addresses = _addresses(host, port, timeout)
-    failure: OSError | None = None
-    for place, (family, kind, protocol, _, address) in enumerate(addresses):
-        sock = socket.socket(family, kind, protocol)
+def _within[T](seconds: float, call: Callable[[], T]) -> T:
+    """Return what ``call`` returns, or raise TimeoutError; a silent name server has no timeout, redis-py one for each byte."""
+    outcome: Future[T] = Future()
+
+    def run() -> None:
         try:
-            sock.settimeout(max(deadline - time.monotonic(), 0.01) / (len(addresses) - place))
-            sock.connect(address)
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        except OSError as error:
-            sock.close()
-            failure = failure or error
-        else:
-            return sock
-    raise failure or TimeoutError
+            outcome.set_result(call())
+        except BaseException as error:
+            outcome.set_exception(error)
+
+    if seconds <= 0:
+        raise TimeoutError
+    threading.Thread(target=run, daemon=True, name="redis").start()
+    return outcome.result(seconds)
 
 
-def _addresses(host: str, port: int, timeout: float) -> list[tuple[int, int, int, str, tuple[str | int, ...]]]:
-    """Return what the system knows of ``host``; asked in a thread, because a name server that is silent has no timeout."""
-    answer: queue.SimpleQueue[object] = queue.SimpleQueue()
-
-    def ask() -> None:
-        try:
-            answer.put(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
-        except Exception as error:
-            answer.put(error)
-
-    threading.Thread(target=ask, daemon=True, name="resolve").start()
-    try:
-        got = answer.get(timeout=timeout)
-    except queue.Empty:
-        raise TimeoutError from None
-    if isinstance(got, Exception):
-        # A name that IDNA cannot encode is a name that does not exist.
-        raise got if isinstance(got, OSError) else socket.gaierror(socket.EAI_NONAME, "name or service not known")
-    return got  # type: ignore[return-value]
+def _connected(redis: RedisConfig, timeout: float) -> socket.socket:
+    """Return a connection to the first address of the host that takes one; the addresses share the time."""
+    count = len(socket.getaddrinfo(redis.host, redis.port, type=socket.SOCK_STREAM))
+    return socket.create_connection((redis.host, redis.port), timeout / count)
 
 
 def _encrypted(sock: socket.socket, redis: RedisConfig, roots: str | None, deadline: float) -> ssl.SSLSocket:
     """Return the connection under TLS; a port that speaks none is told as soon as it stays quiet."""
+    from certifi import where  # the list that Mozilla trusts, from which Nautilus' webpki-roots is compiled
+
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     # As rustls does: a name stands in subjectAltName, or the certificate is not for it.
     context.hostname_checks_common_name = False
-    context.load_verify_locations(roots or _public_roots())
+    context.load_verify_locations(roots or where())
     tls = context.wrap_socket(sock, server_hostname=redis.host, do_handshake_on_connect=False)
     try:
         tls.settimeout(min(QUIET_SECS, redis.timeout))
         try:
             tls.do_handshake()
         except TimeoutError:
-            if _speaks_plain(redis):
-                raise _NotRedisError(b"+") from None
+            if _first_byte(redis) in (b"+", b"-"):
+                raise ConnectionError("it speaks no TLS") from None
             tls.settimeout(max(deadline - time.monotonic(), 0.01))
             tls.do_handshake()
     except BaseException:
@@ -408,93 +292,123 @@ def _encrypted(sock: socket.socket, redis: RedisConfig, roots: str | None, deadl
     return tls
 
 
-def _public_roots() -> str:
-    """Return the file of the roots that Mozilla trusts: the list that Nautilus' webpki-roots is compiled from."""
-    from certifi import where
+def _line(sock: socket.socket, timeout: float) -> Any:
+    """Return redis-py's connection over one that stands; it sends what it is told to, and nothing before."""
+    from redis.connection import Connection
 
-    return where()
+    class Line(Connection):
+        def _connect(self) -> socket.socket:
+            sock.settimeout(timeout)
+            return sock
+
+    # RESP 3 would begin with HELLO, a driver with its name.
+    make: Any = Line
+    line = make(protocol=2, driver_info=None, socket_timeout=timeout, decode_responses=True, encoding_errors="replace")
+    line.connect()
+    return line
 
 
-def _tls_version(sock: socket.socket) -> str:
-    return (sock.version() if isinstance(sock, ssl.SSLSocket) else None) or "TLS"
+def _answers(line: Any, commands: Sequence[Command]) -> list[Reply]:
+    """Send the commands at once and return the reply to each; what is raised says nothing of what was sent or received."""
+    from redis import exceptions
 
-
-def _speaks_plain(redis: RedisConfig) -> bool:
-    """Return whether a second connection without TLS is answered as Redis answers."""
+    replies: list[Reply] = []
     try:
-        with _connected(redis.host, redis.port, SECOND_LOOK_SECS) as sock:
-            sock.settimeout(SECOND_LOOK_SECS)
+        line.send_packed_command(line.pack_commands(commands))
+        while len(replies) < len(commands):
+            try:
+                replies.append(line.read_response(disconnect_on_error=False))
+            except exceptions.ResponseError as error:
+                replies.append(_refusal(error))
+    except exceptions.ConnectionError as error:
+        # Refusals such as WRONGPASS are of this kind, and redis-py reads nothing after them; a server that takes no more
+        # clients, or none from afar, says so once and closes.
+        last = _refusal(error) if getattr(error, "status_code", None) else replies[0] if len(replies) == 1 else None
+        if isinstance(last, _Refusal):
+            return [*replies, *[last] * (len(commands) - len(replies))]
+        ended = ConnectionError("it closed the connection without an answer")
+        raise (error.__context__ if isinstance(error.__context__, OSError) else ended) from None
+    except exceptions.TimeoutError:
+        raise TimeoutError from None
+    except (exceptions.RedisError, ValueError, OverflowError, RecursionError):
+        raise OSError(NOT_REDIS) from None
+    return replies
+
+
+def _refusal(error: Any) -> _Refusal:
+    # redis-py takes off the codes that it knows; EXECABORT is followed by that of its cause.
+    known, text = error.status_code, " ".join(str(error).split())
+    if known == "EXECABORT" and ": " in text:
+        known, text = None, text.partition(": ")[2]
+    code, _, rest = text.partition(" ")
+    return _Refusal(known or code, rest if not known and code.isupper() and rest else text)
+
+
+def _first_byte(redis: RedisConfig) -> bytes:
+    """Return how a second connection is answered without TLS: ``+PONG``, ``-NOAUTH``, an alert of TLS (0x15), or not at all."""
+
+    def look() -> bytes:
+        with _connected(redis, SECOND_LOOK_SECS) as sock:
             sock.sendall(b"PING\r\n")
-            return sock.recv(1) in (b"+", b"-")
-    except OSError:
-        return False
+            return sock.recv(1)
 
-
-def _tls_answer(redis: RedisConfig, *, listen: bool) -> str | None:
-    """Return how a second connection takes TLS: "" where it does, the reason of its refusal, None where it speaks none.
-
-    Whose certificate it is does not matter here. With ``listen`` it waits for a refusal after the handshake too, and sends
-    nothing meanwhile: what a server leaves unread makes the system discard the refusal.
-    """
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
-    answer = None
     try:
-        with _connected(redis.host, redis.port, SECOND_LOOK_SECS) as sock:
-            sock.settimeout(SECOND_LOOK_SECS)
-            with context.wrap_socket(sock, server_hostname=redis.host) as tls:
-                answer = ""
-                if listen:
-                    tls.recv(1)
-    except ssl.SSLError as error:
-        return error.reason if "ALERT" in (error.reason or "") else answer
+        return _within(SECOND_LOOK_SECS, look)
     except OSError:
-        return answer
-    return answer
+        return b""
 
 
-def _packed(command: Sequence[str]) -> bytes:
-    words = [word.encode() for word in command]
-    return b"".join((b"*%d\r\n" % len(words), *(b"$%d\r\n%s\r\n" % (len(word), word) for word in words)))
+def _speaks_tls(redis: RedisConfig) -> bool:
+    """Return whether a second connection is answered with TLS, be it with an alert; whose certificate it is does not matter."""
+    address = (redis.host, redis.port)
+    try:
+        _within(SECOND_LOOK_SECS, lambda: ssl.get_server_certificate(address, timeout=SECOND_LOOK_SECS))
+    except OSError as error:
+        return "ALERT" in _reason(error)
+    return True
+
+
+def _wants_client(redis: RedisConfig, roots: str | None) -> bool:
+    """Return whether a second connection is refused after the handshake for want of a certificate of ours.
+
+    It sends nothing: what a server leaves unread makes the system discard the refusal.
+    """
+
+    def look() -> None:
+        deadline = time.monotonic() + SECOND_LOOK_SECS
+        with _encrypted(_connected(redis, SECOND_LOOK_SECS), redis, roots, deadline) as tls:
+            tls.recv(1)
+
+    try:
+        _within(SECOND_LOOK_SECS, look)
+    except OSError as error:
+        return "CERTIFICATE_REQUIRED" in _reason(error)
+    return False
+
+
+def _reason(error: OSError) -> str:
+    """Return OpenSSL's name for what went wrong."""
+    return error.reason or "" if isinstance(error, ssl.SSLError) else ""
 
 
 # ---- what the connection says
 
 
-def _unreachable(redis: RedisConfig, reason: str) -> Problem:
-    where = f"{redis.host}:{redis.port}"
-    tls = " with TLS" if redis.ssl else ""
-    fix = f"start Redis at {where}, or set REDIS_HOST and REDIS_PORT"
-    fix += "; if that port speaks no TLS, set REDIS_SSL=false" if redis.ssl else ""
-    return Problem("TN601", "REDIS_HOST", f"Redis at {where} cannot be reached{tls}: {reason}", fix)
+def _problem(code: str, redis: RedisConfig, words: str, fix: str, key: str = "REDIS_HOST") -> Problem:
+    return Problem(code, key, f"Redis at {redis.host}:{redis.port} {words}", fix)
 
 
-def _reason(error: Exception, timeout: float) -> str:
-    """Return what the system says of a connection that failed, without the address, which the caller tells."""
+def _unreachable(error: OSError | UnicodeError, redis: RedisConfig) -> Problem:
+    """Return that there is no Redis, with what the system says of it, without the address, which is told once."""
     if isinstance(error, TimeoutError):
-        return f"no answer within {timeout:g} s"
-    if isinstance(error, _EndedError):
-        return "it closed the connection without an answer"
-    if isinstance(error, _NotRedisError):
-        return "what listens there is not Redis"
-    text = error.strerror if isinstance(error, OSError) else None
-    return (text or " ".join(str(error).split()) or type(error).__name__).lower()
-
-
-def _broken(error: Exception, redis: RedisConfig) -> tuple[str, Problem]:
-    """Return the step at fault and what is wrong, where a connection that stood gave no answer."""
-    where = f"{redis.host}:{redis.port}"
-    ended = isinstance(error, ConnectionError | ssl.SSLEOFError)
-    if redis.ssl and ended and "CERTIFICATE_REQUIRED" in (_tls_answer(redis, listen=True) or ""):
-        return "redis.encrypted", _wants_client(redis)
-    if isinstance(error, ssl.SSLError):
-        return "redis.encrypted", _no_tls(error, redis)
-    spoke = isinstance(error, _NotRedisError) and error.is_tls_alert
-    if not redis.ssl and (spoke or (ended and _tls_answer(redis, listen=False) is not None)):
-        message = f"Redis at {where} speaks TLS, and REDIS_SSL is false"
-        return "redis.encrypted", Problem("TN606", "REDIS_SSL", message, "set REDIS_SSL=true")
-    return "redis.reachable", _unreachable(redis, _reason(error, redis.timeout))
+        reason = f"no answer within {redis.timeout:g} s"
+    elif isinstance(error, UnicodeError):  # a name that IDNA cannot encode is a name that does not exist
+        reason = "name or service not known"
+    else:
+        reason = (error.strerror or "").lower() or str(error)
+    fix = f"start Redis at {redis.host}:{redis.port}, or set REDIS_HOST and REDIS_PORT"
+    fix += "; if that port speaks no TLS, set REDIS_SSL=false" if redis.ssl else ""
+    return _problem("TN601", redis, f"cannot be reached{' with TLS' if redis.ssl else ''}: {reason}", fix)
 
 
 # OpenSSL's X509_V_ERR_* by number: what is wrong with the certificate, and what to do about it.
@@ -505,41 +419,43 @@ PRIVATE = (
 CERTIFICATES: Mapping[int, tuple[str, str]] = {
     9: ("its certificate is not valid yet", "look at this machine's clock and at the certificate"),
     10: ("its certificate has expired", "renew that server's certificate; look at this machine's clock too"),
-    18: PRIVATE,
-    19: PRIVATE,
-    20: PRIVATE,
-    21: PRIVATE,
+    **dict.fromkeys((18, 19, 20, 21), PRIVATE),
     62: ("its certificate is for another name", "set REDIS_HOST to a name that stands in the certificate"),
     64: ("its certificate is not for this address", "set REDIS_HOST to a name that stands in the certificate"),
 }
 
 
-def _no_tls(error: Exception, redis: RedisConfig) -> Problem:
-    """Return what is wrong with TLS to a server that took the connection."""
-    where = f"{redis.host}:{redis.port}"
-    reason = error.reason or "" if isinstance(error, ssl.SSLError) else ""
+def _broken(error: OSError, redis: RedisConfig, roots: str | None) -> tuple[str, Problem]:
+    """Return the step at fault and what is wrong, where a connection that stood gave no answer."""
+    ended = isinstance(error, ConnectionError | ssl.SSLEOFError)
+    first = _first_byte(redis) if ended else b""
+    trouble = _tls_trouble(error, redis, roots, first) if redis.ssl else None
+    if not redis.ssl and ended and first in (b"", b"\x15") and _speaks_tls(redis):
+        trouble = "speaks TLS, and REDIS_SSL is false", "set REDIS_SSL=true"
+    if trouble is not None:
+        return "redis.encrypted", _problem("TN606", redis, *trouble, "REDIS_SSL")
+    is_foreign = not redis.ssl and first not in (b"", b"+", b"-")
+    return "redis.reachable", _unreachable(OSError(NOT_REDIS) if is_foreign else error, redis)
+
+
+def _tls_trouble(error: OSError, redis: RedisConfig, roots: str | None, first: bytes) -> tuple[str, str] | None:
+    """Return what is wrong with TLS and what to do, None where it is not TLS."""
+    reason, ended = _reason(error), isinstance(error, ConnectionError | ssl.SSLEOFError)
+    if first in (b"+", b"-") or "WRONG_VERSION" in reason:
+        fix = "set REDIS_SSL=false, or REDIS_PORT to the port that speaks TLS"
+        return "speaks no TLS, and REDIS_SSL is true", fix
     if isinstance(error, ssl.SSLCertVerificationError):
         other = f"its certificate is refused: {error.verify_message}"
         words, fix = CERTIFICATES.get(error.verify_code, (other, PRIVATE[1]))
-        return Problem("TN606", "REDIS_SSL", f"Redis at {where} cannot be used with TLS: {words}", fix)
-    if "CERTIFICATE_REQUIRED" in reason:
-        return _wants_client(redis)
-    ended = isinstance(error, ConnectionError | ssl.SSLEOFError)
-    if isinstance(error, _NotRedisError) or "WRONG_VERSION" in reason or (ended and _speaks_plain(redis)):
-        message = f"Redis at {where} speaks no TLS, and REDIS_SSL is true"
-        return Problem("TN606", "REDIS_SSL", message, "set REDIS_SSL=false, or REDIS_PORT to the port that speaks TLS")
-    if isinstance(error, ssl.SSLError) and not isinstance(error, ssl.SSLEOFError):
-        message = (
-            f"Redis at {where} cannot be used with TLS: {reason.replace('_', ' ').lower() or 'the handshake failed'}"
-        )
-        return Problem("TN606", "REDIS_SSL", message, "see that the server takes TLS 1.2 or 1.3")
-    return _unreachable(redis, _reason(error, redis.timeout))
-
-
-def _wants_client(redis: RedisConfig) -> Problem:
-    where = f"{redis.host}:{redis.port}"
-    message = f"Redis at {where} cannot be used with TLS: it wants a certificate of the client, and Nautilus has none"
-    return Problem("TN606", "REDIS_SSL", message, "set tls-auth-clients no on that server")
+    elif "CERTIFICATE_REQUIRED" in reason or (ended and _wants_client(redis, roots)):
+        words = "it wants a certificate of the client, and Nautilus has none"
+        fix = "set tls-auth-clients no on that server"
+    elif isinstance(error, ssl.SSLError) and not ended:
+        words = reason.replace("_", " ").lower() or "the handshake failed"
+        fix = "see that the server takes TLS 1.2 or 1.3"
+    else:
+        return None
+    return f"cannot be used with TLS: {words}", fix
 
 
 # ---- what the server says
@@ -551,23 +467,23 @@ def _user(redis: RedisConfig) -> str:
 
 def _not_let_in(refusal: _Refusal, redis: RedisConfig, *, to_auth: bool) -> Problem | None:
     """Return why the server does not take the user, None where what it refused is not the user."""
-    refuses = f"Redis at {redis.host}:{redis.port} refuses {_user(redis)}"
-    named = redis.username is not None
-    expected = f"set {'REDIS_USERNAME and ' if named else ''}REDIS_PASSWORD to what that server expects"
+    words, key = refusal.words, "REDIS_PASSWORD"
+    fix = f"set {'REDIS_USERNAME and ' if redis.username is not None else ''}REDIS_PASSWORD to what that server expects"
     if refusal.code == "NOAUTH":
-        return Problem("TN602", "REDIS_PASSWORD", f"{refuses}: it wants a password, and none is set", expected)
-    if "without any password configured" in refusal or "no password is set" in refusal:
+        words = "it wants a password, and none is set"
+    elif "without any password configured" in words or "no password is set" in words:
+        words = "it has no password, and REDIS_PASSWORD is set"
         fix = "remove REDIS_PASSWORD, or give that server a password (requirepass)"
-        return Problem("TN602", "REDIS_PASSWORD", f"{refuses}: it has no password, and REDIS_PASSWORD is set", fix)
-    if "wrong number of arguments for 'auth'" in refusal:
-        message = f"{refuses}: it knows no user names, which came with Redis 6"
-        return Problem("TN602", "REDIS_USERNAME", message, "remove REDIS_USERNAME, or upgrade that server")
-    if not to_auth or refusal.code == "DENIED" or "max number of clients" in refusal:
+    elif "wrong number of arguments for 'auth'" in words:
+        words, key = "it knows no user names, which came with Redis 6", "REDIS_USERNAME"
+        fix = "remove REDIS_USERNAME, or upgrade that server"
+    elif not to_auth or refusal.code in ("DENIED", *REFUSALS) or "max number of clients" in words:
         return None
-    # A server that does not know AUTH repeats what stood behind it.
-    secret = "" if redis.password is None else redis.password.get_secret_value()
-    words = refusal.words.replace(secret, "***") if "unknown command" in refusal else refusal.words
-    return Problem("TN602", "REDIS_PASSWORD", f"{refuses}: {words}", expected)
+    elif "unknown command" in words:
+        words = "unknown command AUTH ***"  # what follows is what was sent, and may be cut
+    elif redis.password is not None:
+        words = words.replace(redis.password.get_secret_value(), "***")
+    return _problem("TN602", redis, f"refuses {_user(redis)}: {words}", fix, key)
 
 
 # What a refusal's code means: our code, what is wrong, what to do.
@@ -594,57 +510,37 @@ REFUSALS: Mapping[str, tuple[str, str, str]] = {
 
 def _refused(refusal: _Refusal, redis: RedisConfig, missing: Sequence[str] = ()) -> Problem:
     """Return what a refusal means; ``missing`` are the commands that the user may not run."""
-    where = f"Redis at {redis.host}:{redis.port}"
     if refusal.code == "NOPERM":
         return _forbidden(redis, missing, patterns=())
-    if refusal.code in REFUSALS:
-        code, words, fix = REFUSALS[refusal.code]
-        return Problem(code, "REDIS_HOST", f"{where} {words}", fix)
-    message = f"{where} answers, but cannot be used: {refusal.words}"
-    return Problem("TN603", "REDIS_HOST", message, "mend what it names, then run again")
+    other = "TN603", f"answers, but cannot be used: {refusal.words}", "mend what it names, then run again"
+    code, words, fix = REFUSALS.get(refusal.code, other)
+    return _problem(code, redis, words, fix)
 
 
-def _rights(
-    commands: Sequence[Sequence[str]], replies: Sequence[Reply], redis: RedisConfig, trader_id: str, *, queued: bool
-) -> Verdict:
+def _rights(tried: Sequence[tuple[Command, Reply]], redis: RedisConfig, trader_id: str, queued: bool) -> Verdict:
     """Return which commands and keys the user lacks."""
-    pairs = zip(commands, replies, strict=False)
-    refused = [(command, reply) for command, reply in pairs if isinstance(reply, _Refusal) and reply.code == "NOPERM"]
+    refused = [(each, reply.words) for each, reply in tried if isinstance(reply, _Refusal) and reply.code == "NOPERM"]
     # Redis 6.2 "access one of the keys", 7 "access a key"; a right to the command itself is about "to run".
-    keys = {command[1] if command[0] != "SCAN" else "" for command, reply in refused if " key" in reply} - {""}
-    missing = list(dict.fromkeys(command[0] for command, reply in refused if " key" not in reply))
+    missing = dict.fromkeys(command[0] for command, words in refused if " to run the '" in words)
+    keys = [command[1] for command, words in refused if " to run the '" not in words and len(command) > 1]
     if refused:
-        patterns = [
-            f"{prefix}*"
-            for prefix in (f"trader-{trader_id}:", "tradingnode:")
-            if any(key.startswith(prefix) for key in keys)
-        ]
-        return _forbidden(redis, missing, patterns)
+        prefixes = (f"trader-{trader_id}:", "tradingnode:")
+        patterns = [f"{each}*" for each in prefixes if any(key.startswith(each) for key in keys)]
+        return _forbidden(redis, list(missing), patterns)
     if not queued:
         return "unknown", "the server offers no MULTI, so that the rights to RPUSH, SADD and HSET were not tried"
     return "ok", f"{_user(redis)} may do all that Nautilus needs"
 
 
 def _forbidden(redis: RedisConfig, missing: Sequence[str], patterns: Sequence[str]) -> Problem:
-    lacks = " and ".join(
-        part
-        for part in (
-            f"may not run {', '.join(missing)}" if missing else "",
-            f"may not use the keys {', '.join(patterns)}" if patterns else "",
-        )
-        if part
-    )
+    lacks = [f"may not run {', '.join(missing)}"] if missing else []
+    lacks += [f"may not use the keys {', '.join(patterns)}"] if patterns else []
     rules = " ".join([*(f"~{pattern}" for pattern in patterns), *(f"+{name.lower()}" for name in missing)])
-    message = f"Redis at {redis.host}:{redis.port} lets {_user(redis)} in, who {lacks}"
     fix = f"have its administrator run: ACL SETUSER {redis.username or 'default'} {rules}"
-    return Problem("TN612", "REDIS_USERNAME", message, fix)
+    return _problem("TN612", redis, f"lets {_user(redis)} in, who {' and '.join(lacks)}", fix, "REDIS_USERNAME")
 
 
 # ---- what INFO says
-
-
-def _facts(info: str) -> dict[str, str]:
-    return dict(line.split(":", 1) for line in info.splitlines() if ":" in line and not line.startswith("#"))
 
 
 def _number(facts: Mapping[str, str], name: str) -> int | None:
@@ -652,99 +548,76 @@ def _number(facts: Mapping[str, str], name: str) -> int | None:
     return int(text) if text.isascii() and text.isdigit() else None
 
 
-def _loaded(facts: Mapping[str, str], where: str) -> Verdict:
+def _loaded(facts: Mapping[str, str], redis: RedisConfig) -> Verdict:
     if facts.get("loading", "0") == "0":
         return "ok", "its data are loaded"
     seconds = _number(facts, "loading_eta_seconds")
-    _, words, fix = REFUSALS["LOADING"]
-    left = "" if seconds is None else f", about {seconds} s more"
-    return Problem("TN609", "REDIS_HOST", f"Redis at {where} {words}{left}", fix)
+    code, words, fix = REFUSALS["LOADING"]
+    return _problem(code, redis, words if seconds is None else f"{words}, about {seconds} s more", fix)
 
 
-def _version(facts: Mapping[str, str], where: str) -> Verdict:
+def _version(facts: Mapping[str, str], redis: RedisConfig) -> Verdict:
     """Judge the version that it is compatible with, as Nautilus reads it: ``redis_version``, of Valkey too."""
-    text = facts.get("redis_version", "")
-    wanted = ".".join(map(str, MIN_VERSION))
+    text, wanted = facts.get("redis_version", ""), ".".join(map(str, MIN_VERSION))
     fix = f"upgrade it, or set REDIS_HOST to a server of version {wanted} or newer"
     if not re.fullmatch(r"\d+(\.\d+)*", text, re.ASCII):
-        message = f"Redis at {where} does not tell its version as numbers, without which Nautilus does not connect"
-        return Problem("TN607", "REDIS_HOST", message, fix)
+        words = "does not tell its version as numbers, without which Nautilus does not connect"
+        return _problem("TN607", redis, words, fix)
     if tuple(map(int, text.split("."))) < MIN_VERSION:
-        message = f"Redis at {where} is version {text}; Nautilus needs {wanted} or newer"
-        return Problem("TN607", "REDIS_HOST", message, fix)
+        return _problem("TN607", redis, f"is version {text}; Nautilus needs {wanted} or newer", fix)
     valkey = facts.get("valkey_version")
     return "ok", f"Redis {text}" if valkey is None else f"Valkey {valkey}, compatible with Redis {text}"
 
 
-def _primary(facts: Mapping[str, str], where: str) -> Verdict:
+def _primary(facts: Mapping[str, str], redis: RedisConfig) -> Verdict:
     role = facts.get("role")
-    if role is None:
-        return "unknown", "it does not tell whether it is a replica"
     if role != "slave":
-        return "ok", "a primary"
+        return ("ok", "a primary") if role else ("unknown", "it does not tell whether it is a replica")
     primary = f"{facts.get('master_host', '?')}:{facts.get('master_port', '?')}"
-    kind = (
-        "a read-only replica"
-        if facts.get("slave_read_only", "1") == "1"
-        else "a replica, which forgets what it is given,"
-    )
+    reads = facts.get("slave_read_only", "1") == "1"
+    kind = "a read-only replica" if reads else "a replica, which forgets what it is given,"
     fix = f"set REDIS_HOST and REDIS_PORT to its primary, which it calls {primary}"
-    return Problem("TN608", "REDIS_HOST", f"Redis at {where} is {kind} of {primary}", fix)
+    return _problem("TN608", redis, f"is {kind} of {primary}", fix)
 
 
-def _memory(facts: Mapping[str, str], where: str) -> Verdict:
+def _memory(facts: Mapping[str, str], redis: RedisConfig) -> Verdict:
     used, limit = _number(facts, "used_memory"), _number(facts, "maxmemory")
     if used is None or limit is None:
         return "unknown", "it does not tell how much memory it has"
     if limit == 0:
-        return "ok", f"{_mebibytes(used)} used, no limit is set"
+        return "ok", f"{used / 2**20:.1f} MiB used, no limit is set"
     # What Redis itself leaves out when it compares: buffers of replicas and of the append-only file.
     counted = used - (_number(facts, "mem_not_counted_for_evict") or 0)
     if counted > limit and facts.get("maxmemory_policy") == "noeviction":
-        code, words, fix = REFUSALS["OOM"]
-        return Problem(code, "REDIS_HOST", f"Redis at {where} {words}", fix)
-    return "ok", f"{_mebibytes(counted)} of {_mebibytes(limit)} used"
+        return _refused(_Refusal("OOM", ""), redis)
+    return "ok", f"{counted / 2**20:.1f} MiB of {limit / 2**20:.1f} MiB used"
 
 
-def _mebibytes(count: int) -> str:
-    return f"{count / 2**20:.1f} MiB"
-
-
-def _eviction(facts: Mapping[str, str], where: str) -> Verdict:
+def _eviction(facts: Mapping[str, str], redis: RedisConfig) -> Verdict:
     policy = facts.get("maxmemory_policy")
     if policy is None:
         return "unknown", "it does not tell what it does when its memory is full"
     if policy == "noeviction":
         return "ok", "it deletes nothing when its memory is full"
     what = "keys, the books among them," if policy.startswith("allkeys") else "keys that expire"
-    message = f"Redis at {where} deletes {what} when its memory is full: maxmemory-policy is {policy}"
-    return Problem("TN321", "REDIS_HOST", message, "set maxmemory-policy noeviction on that server")
+    words = f"deletes {what} when its memory is full: maxmemory-policy is {policy}"
+    return _problem("TN321", redis, words, "set maxmemory-policy noeviction on that server")
 
 
-def _persistence(facts: Mapping[str, str], where: str) -> Verdict:
+def _persistence(facts: Mapping[str, str], redis: RedisConfig) -> Verdict:
     """Judge what a crash of the server would lose; its configuration is not asked, for managed servers forbid that."""
     if "aof_enabled" not in facts:
         return "unknown", "it does not tell whether it writes to disk"
-    broken = [
-        name
-        for name, fact in (
-            ("the append-only file", "aof_last_write_status"),
-            ("the last snapshot", "rdb_last_bgsave_status"),
-        )
-        if facts.get(fact, "ok") != "ok"
-    ]
-    if broken:
+    kept = {"aof_last_write_status": "the append-only file", "rdb_last_bgsave_status": "the last snapshot"}
+    if broken := [what for fact, what in kept.items() if facts.get(fact, "ok") != "ok"]:
         code, _, fix = REFUSALS["MISCONF"]
-        message = f"Redis at {where} could not write {' and '.join(broken)} to its own disk"
-        return Problem(code, "REDIS_HOST", message, fix)
+        return _problem(code, redis, f"could not write {' and '.join(broken)} to its own disk", fix)
     if facts["aof_enabled"] == "1":
         return "ok", "it writes every change to disk (AOF)"
     if _has_saved(facts):
         return "ok", "it writes snapshots; a crash loses what came after the last one (appendonly yes keeps that too)"
-    message = (
-        f"Redis at {where} keeps its data in memory only: AOF is off, and no snapshot was written since it started"
-    )
-    return Problem("TN322", "REDIS_HOST", message, "set appendonly yes on that server")
+    words = "keeps its data in memory only: AOF is off, and no snapshot was written since it started"
+    return _problem("TN322", redis, words, "set appendonly yes on that server")
 
 
 def _has_saved(facts: Mapping[str, str]) -> bool:
@@ -758,11 +631,4 @@ def _has_saved(facts: Mapping[str, str]) -> bool:
     return saved > now // 1_000_000 - up + SERVER_SAVED_SECS
 
 
-JUDGES: tuple[tuple[str, Callable[[Mapping[str, str], str], Verdict]], ...] = (
-    ("redis.loaded", _loaded),
-    ("redis.version", _version),
-    ("redis.primary", _primary),
-    ("redis.memory", _memory),
-    ("redis.eviction", _eviction),
-    ("redis.persistence", _persistence),
-)
+JUDGES = (_loaded, _version, _primary, _memory, _eviction, _persistence)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from config.findings import Finding
     from config.kinds import Kind
     from config.models import TradingNodeSettings
+    from config.reset import Stored
 
 COLOURS = {"error": "red", "warning": "yellow", "note": "cyan"}
 # Of output that no terminal shows: wide enough that a path or a sentence stands on one line.
@@ -136,6 +137,24 @@ def print_findings(findings: Sequence[Finding]) -> None:
             Text(one.step), Text(one.state, STATES[one.state]), Text(milliseconds, justify="right"), Text(one.detail)
         )
     _print(Text(", ".join(f"{name} {number}" for name, number in versions().items()) + "\n", style="dim"), table)
+
+
+def print_stored(stored: Stored) -> None:
+    """Print what a trader has in Redis as an aligned table, and what deleting it would mean."""
+    from rich.text import Text
+
+    from config.reset import KINDS
+
+    table = _columns("kind", "keys", "what")
+    for kind, count in stored.counts.items():
+        if count:
+            table.add_row(Text(kind), Text(f"{count:,}", justify="right"), Text(KINDS[kind].what))
+    number = f"{stored.total:,} key{'' if stored.total == 1 else 's'}" if stored.total else "nothing"
+    _print(
+        Text(f"{stored.trader_id} has {number} in Redis at {stored.where}", style="bold"),
+        *(["", table] if stored.total else []),
+        *(Text(f"\n{sentence}", style="yellow") for sentence in stored.consequences),
+    )
 
 
 def print_explanation(found: Explanation) -> None:

@@ -30,6 +30,11 @@ NOT_USED: Mapping[str, tuple[str, ...]] = {
         "load_state",
         "save_state",
         "external_order_claims",
+        "lease",
+        "on_redis_loss",
+        "venue_outage_secs",
+        "snapshot_retention_days",
+        "cancel_on_stop",
     ),
 }
 

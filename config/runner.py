@@ -9,7 +9,7 @@ import re
 import signal
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -20,18 +20,21 @@ from nautilus_trader.live.node import TradingNode
 from nautilus_trader.model.events import OrderCancelRejected
 from nautilus_trader.trading.strategy import Strategy
 
-from config.heartbeat import Condition, keep_beating, tell
+from config.heartbeat import Condition, keep_beating, looked, tell
 from config.node import build_node
 from config.problems import ExitCode, Problem, raise_errors
 from config.readiness import Connections, connected_clients, is_ready, lacking
 from config.readiness_file import ReadinessFile
+from config.restriction import Restriction, cancel_all, still_open
 
 POLL_SECS = 0.01
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-# Nautilus' components that stop the node when one of their queues raised; any other stop was asked for by a strategy.
 # Binance -2014 and -2015, Bybit 10003 to 10005 and 33004: the key is malformed, unknown, forbidden here or expired.
 REFUSED_KEY = re.compile(r"-2014|-2015|\b1000[345]\b|\b33004\b")
 WATCHDOG_MARGIN_SECS = 1.0
+# The part of the time for a stop that cancels may take; the rest is for the kernel.
+CANCEL_PART = 0.5
+# Nautilus' components that stop the node when one of their queues raised; any other stop was asked for by a strategy.
 ENGINES = frozenset({"DataEngine", "RiskEngine", "ExecEngine"})
 
 
@@ -43,12 +46,39 @@ class Deadlines:
     stop: float
 
 
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A node that was built, for those who watch it and lay hands on it; all of it may be called from any thread.
+
+    Parameters
+    ----------
+    node : TradingNode
+        Built, and later running.
+    restriction : Restriction
+        Of this node.
+    was_ready : callable
+        Whether the node has been ready.
+    fail : callable
+        Stops the node with this problem, whose code becomes the exit code.
+    tell : callable
+        Has it said at once what the node is doing.
+
+    """
+
+    node: TradingNode
+    restriction: Restriction
+    was_ready: Callable[[], bool]
+    fail: Callable[[Problem], None]
+    tell: Callable[[], None]
+
+
 class _Stop:
-    """The wish to stop: who had it first. Set from signal handlers, strategies and engines."""
+    """The wish to stop: who had it first. Set from signal handlers, strategies, engines and watches."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, timeout: float) -> None:
         self.event = asyncio.Event()
-        self.failures: list[str] = []
+        self.problems: list[Problem] = []
+        self.why = ""
         self.was_ready = False
         self._loop = loop
         self._timeout = timeout
@@ -63,15 +93,23 @@ class _Stop:
         if self._signalled:
             os._exit(128 + number)
         self._signalled = True
+        self.why = self.why or signal.Signals(number).name
         self.begin()
         self._loop.call_soon_threadsafe(self.event.set)
 
     def on_shutdown(self, command: ShutdownSystem) -> None:
         """Stop when a component asks for it; when an engine does, it has failed."""
         component = str(command.component_id)
+        self.why = self.why or f"asked by {component}"
         if component in ENGINES and not self.event.is_set():
-            self.failures.append(f"{component} stopped the node: {command.reason}")
+            self.problems.append(_failed(f"{component} stopped the node: {command.reason}"))
         self.event.set()
+
+    def fail(self, problem: Problem) -> None:
+        """Stop because of ``problem``; from any thread."""
+        self.problems.append(problem)
+        self.why = self.why or "failed"
+        self._loop.call_soon_threadsafe(self.event.set)
 
     def begin(self) -> None:
         """Start the clock that ends the process when even the event loop is stuck."""
@@ -97,7 +135,12 @@ def run_node(
     strategies: Sequence[Strategy] = (),
     *,
     on_ready: Callable[[TradingNode, float], None] = lambda _node, _secs: None,
+    on_end: Callable[[TradingNode, str], None] = lambda _node, _why: None,
     readiness: ReadinessFile | None = None,
+    on_condition: Callable[[Condition], None] = lambda _condition: None,
+    may_trade: Callable[[], bool] | None = None,
+    attend: Callable[[Running], Iterable[Coroutine[Any, Any, None]]] = lambda _running: (),
+    cancel_on_stop: bool = False,
 ) -> TradingNode:
     """Run a node until a signal, a strategy or a failure stops it, and return it disposed.
 
@@ -111,8 +154,19 @@ def run_node(
         Instances beside those of ``config``.
     on_ready : callable, optional
         Called once with the node and the seconds that it took.
+    on_end : callable, optional
+        Called once with the stopped node before it is disposed, while its books can be read, and what stopped it: a signal, who
+        asked for it, or ``failed``.
     readiness : ReadinessFile, optional
         Where it is said, once a second, what the node is doing; gone when the node is.
+    on_condition : callable, optional
+        Called with what the node is doing whenever that is said; only with ``readiness``.
+    may_trade : callable, optional
+        Asked before every order (see :class:`config.restriction.Restriction`).
+    attend : callable, optional
+        Called once with the node before it starts; what it returns runs beside the node until the stop.
+    cancel_on_stop : bool
+        Cancel every open order at the stop; one that stays open is a failure.
 
     Raises
     ------
@@ -138,8 +192,30 @@ def run_node(
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
         node.kernel.msgbus.subscribe("commands.system.shutdown", stop.on_shutdown)
+
+        def tell_soon() -> None:
+            with contextlib.suppress(
+                RuntimeError
+            ):  # the loop is closed: the node is gone, and so is its readiness file
+                loop.call_soon_threadsafe(tell_now)
+
         try:
-            problems = loop.run_until_complete(_supervise(node, stop, deadlines, started, on_ready, readiness))
+            restriction = Restriction(node, may_trade=may_trade, on_change=lambda _reasons: tell_soon())
+
+            def look() -> Condition:
+                condition = looked(partial(_condition, node, stop, restriction))
+                on_condition(condition)
+                return condition
+
+            tell_now = partial(_tell, readiness, look)
+            running = Running(node, restriction, lambda: stop.was_ready, stop.fail, tell_soon)
+            if readiness is not None:
+                after.callback(loop.create_task(keep_beating(readiness, look)).cancel)
+            supervising = _supervise(
+                running, stop, deadlines, started, on_ready, tell_now, attend(running), cancel_on_stop=cancel_on_stop
+            )
+            problems = loop.run_until_complete(supervising)
+            on_end(node, "failed" if problems else stop.why)
         finally:
             node.dispose()
             stop.done()
@@ -159,21 +235,25 @@ def _take_signals(loop: asyncio.AbstractEventLoop, stop: _Stop) -> dict[signal.S
 
 
 async def _supervise(
-    node: TradingNode,
+    running: Running,
     stop: _Stop,
     deadlines: Deadlines,
     started: float,
     on_ready: Callable[[TradingNode, float], None],
-    readiness: ReadinessFile | None,
+    say_now: Callable[[], None],
+    beside: Iterable[Coroutine[Any, Any, None]],
+    *,
+    cancel_on_stop: bool,
 ) -> list[Problem]:
     """Return what went wrong; nothing for a stop that was asked for and completed."""
     loop = asyncio.get_running_loop()
+    node = running.node
     connections = Connections(node)
-    say_now = _beating(loop, readiness, partial(_condition, node, stop))
-    running = loop.create_task(_run(node))
+    attendants = [loop.create_task(_attended(coroutine, running)) for coroutine in beside]
+    run = loop.create_task(_run(node))
     wish = loop.create_task(stop.event.wait())
     problems: list[Problem] = []
-    while not (ready := is_ready(node)) and not wish.done() and not running.done():
+    while not (ready := is_ready(node)) and not wish.done() and not run.done():
         if connections.hopeless(loop.time()):
             problems += _not_connected(node, connections)
             break
@@ -182,44 +262,51 @@ async def _supervise(
             break
         await asyncio.sleep(POLL_SECS)
     if ready and not wish.done():
+        stop.was_ready = True
         say_now()
         try:
             on_ready(node, loop.time() - started)
         except Exception as error:
             problems.append(_failed(f"on_ready raised {_text(error)}"))
         else:
-            await asyncio.wait((running, wish), return_when=asyncio.FIRST_COMPLETED)
-    if not problems and running.done() and not wish.done():
-        problems.append(_ended(running))
-    wish.cancel()
+            await asyncio.wait((run, wish), return_when=asyncio.FIRST_COMPLETED)
+    if not problems and run.done() and not wish.done():
+        problems.append(_ended(run))
+    for task in (wish, *attendants):
+        task.cancel()
     stop.event.set()
     say_now()
     stop.begin()
-    if not await _stopped(node, stop, running, deadlines.stop) and not problems:
+    if not await _stopped(running, stop, run, deadlines.stop, cancel_on_stop) and not problems:
         problems.append(_failed(f"the node did not stop within {deadlines.stop:g} s"))
     await _end_tasks()
-    return [*problems, *map(_failed, stop.failures), *_cancels_refused(node)]
+    return [*problems, *stop.problems, *_left_open(node, all_of_them=cancel_on_stop)]
 
 
-def _beating(
-    loop: asyncio.AbstractEventLoop, readiness: ReadinessFile | None, look: Callable[[], Condition]
-) -> Callable[[], object]:
-    """Begin to say once a second what the node is doing, if there is somewhere to say it; return what says it at once."""
-    if readiness is None:
-        return lambda: None
-    loop.create_task(keep_beating(readiness, look))  # _end_tasks ends it
-    return lambda: tell(readiness, look())
+async def _attended(coroutine: Coroutine[Any, Any, None], running: Running) -> None:
+    """Run what watches the node; one that fails would leave it unwatched, so it takes no new risk from then on."""
+    try:
+        await coroutine
+    except Exception as error:
+        sentence = f"what watches this node failed ({type(error).__name__}): restart it"
+        running.restriction.restrict("watch", sentence)
 
 
-def _condition(node: TradingNode, stop: _Stop) -> Condition:
+def _tell(readiness: ReadinessFile | None, look: Callable[[], Condition]) -> None:
+    if readiness is not None:
+        tell(readiness, look())
+
+
+def _condition(node: TradingNode, stop: _Stop, restriction: Restriction) -> Condition:
     """Return what the node is doing, for whoever reads the readiness file."""
     connected = tuple(connected_clients(node))
     if stop.event.is_set():
         return Condition("stopping", connected)
+    reasons = [f"{reason}: {sentence}" for reason, sentence in restriction.reasons.items()]
     if is_ready(node):
         stop.was_ready = True
-        return Condition("ready", connected)
-    return Condition("restricted" if stop.was_ready else "starting", connected, ", ".join(lacking(node)))
+        return Condition("restricted", connected, "; ".join(reasons)) if reasons else Condition("ready", connected)
+    return Condition("restricted" if stop.was_ready else "starting", connected, "; ".join((*lacking(node), *reasons)))
 
 
 async def _run(node: TradingNode) -> None:
@@ -229,22 +316,27 @@ async def _run(node: TradingNode) -> None:
         raise RuntimeError(f"a strategy raised SystemExit({error.code})") from error
 
 
-async def _stopped(node: TradingNode, stop: _Stop, running: asyncio.Task[None], timeout: float) -> bool:
+async def _stopped(
+    running: Running, stop: _Stop, run: asyncio.Task[None], timeout: float, cancel_on_stop: bool
+) -> bool:
     """Stop the node, whatever it is doing; return whether that was done in ``timeout`` seconds."""
+    node = running.node
     if not node.trader.is_running:
         # Still connecting or reconciling: Nautilus would go on with that until its own timeout.
-        running.cancel()
+        run.cancel()
     try:
         async with asyncio.timeout(timeout):
             # The kernel stops by itself when a component asked for it.
             if node.kernel.is_running() and not node.kernel._is_stopping:
                 _stop_components(node, stop)
+                if cancel_on_stop:
+                    await cancel_all(node, timeout * CANCEL_PART, restriction=running.restriction)
                 await _stop_kernel(node, stop)
             while node.kernel.is_running():
                 await asyncio.sleep(POLL_SECS)
-            await asyncio.wait((running,))
+            await asyncio.wait((run,))
     except TimeoutError:
-        running.cancel()
+        run.cancel()
         return False
     return True
 
@@ -257,7 +349,7 @@ def _stop_components(node: TradingNode, stop: _Stop) -> None:
             try:
                 component.stop()
             except Exception as error:
-                stop.failures.append(f"{component.id} raised in on_stop: {_text(error)}")
+                stop.problems.append(_failed(f"{component.id} raised in on_stop: {_text(error)}"))
 
 
 async def _stop_kernel(node: TradingNode, stop: _Stop) -> None:
@@ -265,7 +357,7 @@ async def _stop_kernel(node: TradingNode, stop: _Stop) -> None:
     try:
         await node.stop_async()
     except Exception as error:
-        stop.failures.append(f"the stop raised {_text(error)}")
+        stop.problems.append(_failed(f"the stop raised {_text(error)}"))
         node.kernel._save_state = False
         for strategy in node.trader.strategies():
             with contextlib.suppress(Exception):  # the one that raised was told; the others keep their state
@@ -315,8 +407,8 @@ def _not_ready(node: TradingNode, connections: Connections, timeout: float) -> P
     return Problem("TN701", "NAUTILUS_READY_TIMEOUT", message, fix)
 
 
-def _cancels_refused(node: TradingNode) -> list[Problem]:
-    """Return a problem for each order whose cancel was asked for and did not happen: it is still open at the venue."""
+def _left_open(node: TradingNode, *, all_of_them: bool) -> list[Problem]:
+    """Return a problem for each order that should be cancelled and is still open at the venue: its cancel was asked for."""
     return [
         Problem(
             "TN903",
@@ -324,14 +416,15 @@ def _cancels_refused(node: TradingNode) -> list[Problem]:
             f"{order.client_order_id} is still open at {order.instrument_id.venue}: {order.info()}; its cancel was not done",
             "cancel it at the exchange, or start again: reconciliation finds it",
         )
-        for order in node.cache.orders()
-        if not order.is_closed
-        and (order.is_pending_cancel or any(isinstance(event, OrderCancelRejected) for event in order.events))
+        for order in still_open(node.cache)
+        if all_of_them
+        or order.is_pending_cancel
+        or any(isinstance(event, OrderCancelRejected) for event in order.events)
     ]
 
 
-def _ended(running: asyncio.Task[None]) -> Problem:
-    error = None if running.cancelled() else running.exception()
+def _ended(run: asyncio.Task[None]) -> Problem:
+    error = None if run.cancelled() else run.exception()
     return _failed("the node stopped by itself" if error is None else _text(error))
 
 

@@ -80,6 +80,10 @@ VALUES: Mapping[str, Choice] = {
     "NAUTILUS_STATE_DIR": one_of("state", "state/of it", "stäte"),
     # Redis is left in: it is what keeps a `run` of these from going on.
     "NAUTILUS_PREFLIGHT_SKIP": some_of("disk", "venues"),
+    "NAUTILUS_LEASE": SWITCH,
+    "NAUTILUS_ON_REDIS_LOSS": one_of("warn", "halt", "stop", "Halt"),
+    "NAUTILUS_VENUE_OUTAGE_SECS": number(1, 600),
+    "NAUTILUS_HTTP_PORT": whole(1024, 65_535),
     "NAUTILUS_TRUSTED_ENDPOINTS": some_of("gateway.internal:8443", "[::1]:8900", "127.0.0.1:8900", "GATEWAY:80"),
     "NAUTILUS_SANDBOX_STARTING_BALANCES": some_of("10_000 USDT", "1.5 BTC", "0 ETH", "100000 USDC"),
     "NAUTILUS_RECONCILIATION_LOOKBACK_MINS": whole(60, 525_600),
@@ -90,6 +94,8 @@ VALUES: Mapping[str, Choice] = {
     "NAUTILUS_LOAD_STATE": SWITCH,
     "NAUTILUS_SAVE_STATE": SWITCH,
     "NAUTILUS_EXTERNAL_ORDER_CLAIMS": some_of("BTCUSDT-PERP.BINANCE", "ETHUSDT-LINEAR.BYBIT"),
+    "NAUTILUS_SNAPSHOT_RETENTION_DAYS": whole(1, 3650),
+    "NAUTILUS_CANCEL_ON_STOP": SWITCH,
     "NAUTILUS_STOP_TIMEOUT": number(5, 600),
     "NAUTILUS_CONNECTION_TIMEOUT": number(1, 600),
     "NAUTILUS_RECONCILIATION_TIMEOUT": number(1, 600),
@@ -108,6 +114,8 @@ VALUES: Mapping[str, Choice] = {
     "NAUTILUS_ROTATION_MODE": one_of("NONE", "SIZE", "TIME", "time"),
     "NAUTILUS_MAX_FILE_SIZE_MB": whole(16, 1024),
     "NAUTILUS_ROTATION_INTERVAL_MINS": whole(1, 525_600),
+    "NAUTILUS_CATALOG_MAX_RUNS": whole(1, 10_000),
+    "NAUTILUS_CATALOG_MAX_AGE_DAYS": whole(1, 3650),
     "BINANCE_ENVIRONMENT": one_of("LIVE", "TESTNET", "DEMO", "testnet"),
     "BINANCE_TESTNET": SWITCH,
     "BINANCE_DEMO": SWITCH,
@@ -139,7 +147,7 @@ VALUES: Mapping[str, Choice] = {
 }
 # What may be said whatever else is, and the part of the time that it is.
 ANYWAY = re.compile(
-    r"NAUTILUS_(?:RECONCILIATION|MAX_ORDER|MAX_NOTIONAL|EXTERNAL|SANDBOX|\w+_TIMEOUT|LOG_|STATE_DIR|PREFLIGHT|TRUSTED)"
+    r"NAUTILUS_(?:RECONCILIATION|MAX_ORDER|MAX_NOTIONAL|EXTERNAL|SANDBOX|\w+_TIMEOUT|LOG_|STATE_DIR|PREFLIGHT|TRUSTED|LEASE|ON_REDIS|VENUE_OUTAGE|HTTP|SNAPSHOT|CANCEL)"
 )
 OFTEN = 0.25
 

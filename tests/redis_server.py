@@ -9,6 +9,7 @@ import importlib.resources
 import os
 import platform
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -67,17 +68,28 @@ class RedisServer:
         Password of the default user; with ``username``, of that user, and the default user is off.
     username : str, optional
         An ACL user with every right.
+    options : str
+        More lines of its configuration; the last of two that contradict each other counts.
+
+    Attributes
+    ----------
+    port : int
+        Where it listens.
+    folder : Path
+        Where it keeps its files.
 
     """
 
-    def __init__(self, *, password: str | None = None, username: str | None = None) -> None:
+    def __init__(self, *options: str, password: str | None = None, username: str | None = None) -> None:
         self.port = free_port()
         self._folder = tempfile.TemporaryDirectory(prefix="tradingnode-redis-")
+        self.folder = Path(self._folder.name)
         self._options = [f"port {self.port}", "bind 127.0.0.1", "save ''", "appendonly yes", f"dir {self._folder.name}"]
         if username is not None:
             self._options += [f"user {username} on >{password} ~* &* +@all", "user default off"]
         elif password is not None:
             self._options += [f"requirepass {password}"]
+        self._options += options
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -114,9 +126,25 @@ class RedisServer:
         self.stop()
         raise RuntimeError(f"{binary} did not listen on port {self.port} within {START_SECONDS:g} s")
 
+    def pause(self) -> None:
+        """Freeze the server (SIGSTOP): connections stay, nothing is answered."""
+        os.kill(self.pid, signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let a frozen server go on."""
+        os.kill(self.pid, signal.SIGCONT)
+
+    def kill(self) -> None:
+        """End the server as a crash does (kill -9); its files stay, and `start` brings it back on the same port."""
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait()
+        self._process = None
+
     def stop(self) -> None:
         """End the server; what it held is gone."""
         if self._process is not None:
+            self._process.send_signal(signal.SIGCONT)
             self._process.terminate()
             try:
                 self._process.wait(5)

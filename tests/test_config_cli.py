@@ -352,7 +352,19 @@ def test_schema_prints_the_reference(arguments: tuple[str, ...], expected: str) 
 def test_help_lists_the_commands_and_an_unknown_one_is_a_usage_error() -> None:
     text = call("--help").stdout
     commands = re.findall(r"^  (\w+)  ", text.partition("Commands:")[2], re.MULTILINE)
-    assert ["check", "doctor", "explain", "health", "run", "schema", "show"] == commands
+    assert [
+        "check",
+        "doctor",
+        "explain",
+        "flatten",
+        "halt",
+        "health",
+        "reset",
+        "resume",
+        "run",
+        "schema",
+        "show",
+    ] == commands
     assert 2 == call("chekc").exit_code
 
 

@@ -11,6 +11,7 @@ import msgspec
 import pytest
 from nautilus_trader.config import ImportableStrategyConfig
 
+from config.banner import start_rows
 from config.factory import TradingNodeConfigFactory
 from config.models import TradingNodeSettings
 from config.preflight import preflight
@@ -124,6 +125,17 @@ CHANGES: dict[str, tuple[Mapping[str, str], str]] = {
 }
 # These act elsewhere than in the built configuration; each has a test of its own below.
 ELSEWHERE = ("NAUTILUS_PREFLIGHT_SKIP", "NAUTILUS_READY_TIMEOUT", "NAUTILUS_ROLE", "NAUTILUS_TRUSTED_ENDPOINTS")
+# These act around a running node: the run says them at its start, and what they do is in the tests of running nodes.
+OF_A_RUN: Mapping[str, tuple[Mapping[str, str], str]] = {
+    "NAUTILUS_LEASE": (REDIS, "false"),
+    "NAUTILUS_ON_REDIS_LOSS": (REDIS, "stop"),
+    "NAUTILUS_SNAPSHOT_RETENTION_DAYS": (REDIS, "30"),
+    "NAUTILUS_VENUE_OUTAGE_SECS": (NODE, "60"),
+    "NAUTILUS_CANCEL_ON_STOP": (NODE, "true"),
+    "NAUTILUS_HTTP_PORT": (NODE, "9464"),
+    "NAUTILUS_CATALOG_MAX_RUNS": (STREAMING, "30"),
+    "NAUTILUS_CATALOG_MAX_AGE_DAYS": (STREAMING, "90"),
+}
 
 
 @pytest.fixture(autouse=True)
@@ -158,7 +170,7 @@ def built(environ: Mapping[str, str], tmp_path: Path) -> Any:
 
 
 def test_every_documented_variable_has_a_row_here_and_no_row_is_left_over() -> None:
-    assert DOCUMENTED == sorted([*CHANGES, *ELSEWHERE])
+    assert DOCUMENTED == sorted([*CHANGES, *ELSEWHERE, *OF_A_RUN])
 
 
 def test_every_variable_that_is_read_is_documented() -> None:
@@ -170,6 +182,10 @@ def test_every_variable_that_is_read_is_documented() -> None:
 def test_a_documented_variable_changes_what_is_built(name: str, tmp_path: Path) -> None:
     if name in ELSEWHERE:
         assert _acts_elsewhere(name, tmp_path)
+        return
+    if name in OF_A_RUN:
+        environ, value = OF_A_RUN[name]
+        assert _said(environ, tmp_path) != _said({**environ, name: value}, tmp_path)
         return
     environ, value = CHANGES[name]
     changed = {**environ, name: value.format(tmp=tmp_path)}
@@ -186,6 +202,11 @@ def _acts_elsewhere(name: str, tmp_path: Path) -> bool:
         "NAUTILUS_ROLE": _a_recorder_records_and_a_trader_trades,
         "NAUTILUS_TRUSTED_ENDPOINTS": _trust_lets_a_foreign_host_pass,
     }[name](tmp_path)
+
+
+def _said(environ: Mapping[str, str], tmp_path: Path) -> list[tuple[str, str]]:
+    settings = settings_of(environ, tmp_path)
+    return list(start_rows(settings, TradingNodeConfigFactory.from_settings(settings)))
 
 
 def _a_step_of_the_preflight_is_left_out(tmp_path: Path) -> bool:

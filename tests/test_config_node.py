@@ -138,7 +138,7 @@ def _both_venues(execution: str) -> dict[str, Any]:
 @pytest.mark.parametrize(
     "execution, clients",
     [
-        ("VENUE", {"BINANCE": "OneNameFuturesExecutionClient", "BYBIT": "BybitExecutionClient"}),
+        ("VENUE", {"BINANCE": "OneNameFuturesExecutionClient", "BYBIT": "AcceptingExecutionClient"}),
         ("SIMULATED", {"BINANCE": "SandboxExecutionClient", "BYBIT": "SandboxExecutionClient"}),
     ],
 )

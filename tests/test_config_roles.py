@@ -153,6 +153,11 @@ BAD: Mapping[str, Mapping[str, str]] = {
     "load_state": {"NAUTILUS_LOAD_STATE": "true"},
     "save_state": {"NAUTILUS_SAVE_STATE": "maybe"},
     "external_order_claims": {"NAUTILUS_EXTERNAL_ORDER_CLAIMS": "X.KRAKEN"},
+    "lease": {"NAUTILUS_LEASE": "maybe"},
+    "on_redis_loss": {"NAUTILUS_ON_REDIS_LOSS": "ignore"},
+    "venue_outage_secs": {"NAUTILUS_VENUE_OUTAGE_SECS": "0"},
+    "snapshot_retention_days": {"NAUTILUS_SNAPSHOT_RETENTION_DAYS": "0"},
+    "cancel_on_stop": {"NAUTILUS_CANCEL_ON_STOP": "maybe"},
 }
 # What is wrong beyond a single value, or in another place than the variable itself.
 ELSEWHERE: list[tuple[str, Mapping[str, str]]] = [
@@ -214,6 +219,7 @@ USED = {
     "NAUTILUS_VENUES",
     "NAUTILUS_STATE_DIR",
     "NAUTILUS_PREFLIGHT_SKIP",
+    "NAUTILUS_HTTP_PORT",
     "NAUTILUS_TRUSTED_ENDPOINTS",
     "NAUTILUS_STOP_TIMEOUT",
     "NAUTILUS_CONNECTION_TIMEOUT",
@@ -223,6 +229,8 @@ USED = {
     "NAUTILUS_ROTATION_MODE",
     "NAUTILUS_ROTATION_INTERVAL_MINS",
     "NAUTILUS_MAX_FILE_SIZE_MB",
+    "NAUTILUS_CATALOG_MAX_RUNS",
+    "NAUTILUS_CATALOG_MAX_AGE_DAYS",
     *(f"{venue}_{name}" for venue in ("BINANCE", "BYBIT") for name in ("ENVIRONMENT", "INSTRUMENT_IDS", "PROXY_URL")),
     "BINANCE_ACCOUNT_TYPE",
     "BINANCE_US",

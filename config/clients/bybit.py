@@ -21,6 +21,8 @@ from nautilus_trader.common.component import LiveClock, MessageBus
 from nautilus_trader.core import nautilus_pyo3
 from nautilus_trader.core.nautilus_pyo3 import BybitEnvironment, BybitMarginMode, BybitProductType
 from nautilus_trader.live.factories import LiveDataClientFactory, LiveExecClientFactory
+from nautilus_trader.model.enums import OrderStatus
+from nautilus_trader.model.identifiers import ClientOrderId, VenueOrderId
 
 from config.clients.instruments import build_instrument_provider_config
 from config.clients.spot import KeepsSpotPositions
@@ -43,6 +45,9 @@ MARGIN_MODES = {
     "REGULAR_MARGIN": BybitMarginMode.REGULAR_MARGIN,
     "PORTFOLIO_MARGIN": BybitMarginMode.PORTFOLIO_MARGIN,
 }
+
+# An order's states before its OrderSubmitted is applied.
+NOT_YET_SUBMITTED = frozenset({OrderStatus.INITIALIZED, OrderStatus.EMULATED, OrderStatus.RELEASED})
 
 MAX_RETRIES = 3
 RETRY_DELAY_INITIAL_MS = 1_000
@@ -203,18 +208,41 @@ class BybitDataClientFactory(LiveDataClientFactory):
         )
 
 
-class SpotExecutionClient(KeepsSpotPositions, BybitExecutionClient):
-    """Nautilus' execution client for SPOT, with positions that survive a restart."""
+class AcceptingExecutionClient(BybitExecutionClient):
+    """Nautilus' execution client, which hears of an acceptance however early it comes.
+
+    The stock one drops an acceptance while the books do not have the order as SUBMITTED. Its own OrderSubmitted is then in the
+    execution engine's queue, two turns of the event loop away; a turn that takes longer than the exchange is enough to lose it.
+    """
+
+    def _handle_order_status_report_pyo3(self, pyo3_report: nautilus_pyo3.OrderStatusReport) -> None:
+        name = pyo3_report.client_order_id
+        order = None if name is None else self._cache.order(ClientOrderId(name.value))
+        accepted = pyo3_report.order_status == nautilus_pyo3.OrderStatus.ACCEPTED
+        if accepted and order is not None and order.status in NOT_YET_SUBMITTED:
+            # It goes into the same queue, behind OrderSubmitted.
+            self.generate_order_accepted(
+                strategy_id=order.strategy_id,
+                instrument_id=order.instrument_id,
+                client_order_id=order.client_order_id,
+                venue_order_id=VenueOrderId(pyo3_report.venue_order_id.value),
+                ts_event=pyo3_report.ts_last,
+            )
+        super()._handle_order_status_report_pyo3(pyo3_report)
+
+
+class SpotExecutionClient(KeepsSpotPositions, AcceptingExecutionClient):
+    """The same for SPOT, with positions that survive a restart."""
 
 
 class BybitExecClientFactory(LiveExecClientFactory):
-    """Nautilus' factory, whose clients come back with the right books."""
+    """Nautilus' factory, whose clients come back with the right books and lose no acceptance."""
 
     @staticmethod
     def create(*args: Any, **kwargs: Any) -> Any:
         """Return the execution client; the arguments are those of Nautilus' factory."""
         client = BybitLiveExecClientFactory.create(*args, **kwargs)
-        if BybitProductType.SPOT in client._product_types:
-            # The stock factory names its class itself. The subclass adds no state, so the made client can become one.
-            client.__class__ = SpotExecutionClient
+        # The stock factory names its class itself. The subclasses add no state, so the made client can become one.
+        spot = BybitProductType.SPOT in client._product_types
+        client.__class__ = SpotExecutionClient if spot else AcceptingExecutionClient
         return client
