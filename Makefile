@@ -4,7 +4,7 @@ STAMP := .venv/.installed
 MAKEFLAGS += --no-print-directory
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test lint bench lock clean
+.PHONY: help setup demo test lint soak bench lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' Makefile
@@ -27,6 +27,16 @@ lint: $(STAMP) ## ruff, ruff format --check, mypy --strict
 	@$(PY) -m ruff format --check --quiet . || { echo "not formatted: see the files with '.venv/bin/ruff format --diff .', correct them without --diff"; exit 1; }
 	@echo "== mypy"
 	@$(PY) -m mypy --no-error-summary
+
+soak: $(STAMP) ## what takes hours: the fault matrix ten times, Redis frozen for a minute, 200 kills under order flow
+	@for turn in 1 2 3 4 5 6 7 8 9 10; do \
+		echo "== fault matrix, $$turn of 10"; \
+		SOAK=1 $(PY) -m pytest -q tests/integration/test_fault_matrix.py || exit 1; \
+	done
+	@echo "== Redis frozen"
+	@SOAK=1 $(PY) -m pytest -q tests/integration/test_redis_pause.py
+	@echo "== 200 kills"
+	@$(PY) -m tests.soak --kills 200
 
 bench: $(STAMP) ## measure what the README claims
 	@$(PY) -m benchmarks

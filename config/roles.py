@@ -32,7 +32,6 @@ NOT_USED: Mapping[str, tuple[str, ...]] = {
         "external_order_claims",
         "lease",
         "on_redis_loss",
-        "venue_outage_secs",
         "snapshot_retention_days",
         "cancel_on_stop",
     ),

@@ -20,6 +20,7 @@ from nautilus_trader.live.node import TradingNode
 from nautilus_trader.model.events import OrderCancelRejected
 from nautilus_trader.trading.strategy import Strategy
 
+from config.agreement import Agreement
 from config.heartbeat import Condition, keep_beating, looked, tell
 from config.node import build_node
 from config.problems import ExitCode, Problem, raise_errors
@@ -56,6 +57,8 @@ class Running:
         Built, and later running.
     restriction : Restriction
         Of this node.
+    agreement : Agreement
+        Of its books with its venues.
     was_ready : callable
         Whether the node has been ready.
     fail : callable
@@ -67,6 +70,7 @@ class Running:
 
     node: TradingNode
     restriction: Restriction
+    agreement: Agreement
     was_ready: Callable[[], bool]
     fail: Callable[[Problem], None]
     tell: Callable[[], None]
@@ -200,15 +204,16 @@ def run_node(
                 loop.call_soon_threadsafe(tell_now)
 
         try:
+            agreement = Agreement(node)
             restriction = Restriction(node, may_trade=may_trade, on_change=lambda _reasons: tell_soon())
 
             def look() -> Condition:
-                condition = looked(partial(_condition, node, stop, restriction))
+                condition = looked(partial(_condition, node, stop, restriction, agreement))
                 on_condition(condition)
                 return condition
 
             tell_now = partial(_tell, readiness, look)
-            running = Running(node, restriction, lambda: stop.was_ready, stop.fail, tell_soon)
+            running = Running(node, restriction, agreement, lambda: stop.was_ready, stop.fail, tell_soon)
             if readiness is not None:
                 after.callback(loop.create_task(keep_beating(readiness, look)).cancel)
             supervising = _supervise(
@@ -248,19 +253,11 @@ async def _supervise(
     """Return what went wrong; nothing for a stop that was asked for and completed."""
     loop = asyncio.get_running_loop()
     node = running.node
-    connections = Connections(node)
     attendants = [loop.create_task(_attended(coroutine, running)) for coroutine in beside]
     run = loop.create_task(_run(node))
     wish = loop.create_task(stop.event.wait())
-    problems: list[Problem] = []
-    while not (ready := is_ready(node)) and not wish.done() and not run.done():
-        if connections.hopeless(loop.time()):
-            problems += _not_connected(node, connections)
-            break
-        if loop.time() - started > deadlines.ready:
-            problems.append(_not_ready(node, connections, deadlines.ready))
-            break
-        await asyncio.sleep(POLL_SECS)
+    problems = await _awaited_ready(running, deadlines.ready, started, (run, wish))
+    ready = not problems and is_ready(node)
     if ready and not wish.done():
         stop.was_ready = True
         say_now()
@@ -283,6 +280,23 @@ async def _supervise(
     return [*problems, *stop.problems, *_left_open(node, all_of_them=cancel_on_stop)]
 
 
+async def _awaited_ready(
+    running: Running, timeout: float, started: float, ends: Iterable[asyncio.Task[Any]]
+) -> list[Problem]:
+    """Wait until the node is ready or one of ``ends`` is done; return why it cannot become ready, or was not in time."""
+    loop, node, agreement = asyncio.get_running_loop(), running.node, running.agreement
+    connections = Connections(node)
+    while not is_ready(node) and not any(task.done() for task in ends):
+        if connections.hopeless(loop.time()):
+            return _not_connected(node, connections)
+        if agreement.hopeless(loop.time()):
+            return agreement.problems()
+        if loop.time() - started > timeout:
+            return [_not_ready(node, connections, agreement, timeout)]
+        await asyncio.sleep(POLL_SECS)
+    return []
+
+
 async def _attended(coroutine: Coroutine[Any, Any, None], running: Running) -> None:
     """Run what watches the node; one that fails would leave it unwatched, so it takes no new risk from then on."""
     try:
@@ -297,7 +311,7 @@ def _tell(readiness: ReadinessFile | None, look: Callable[[], Condition]) -> Non
         tell(readiness, look())
 
 
-def _condition(node: TradingNode, stop: _Stop, restriction: Restriction) -> Condition:
+def _condition(node: TradingNode, stop: _Stop, restriction: Restriction, agreement: Agreement) -> Condition:
     """Return what the node is doing, for whoever reads the readiness file."""
     connected = tuple(connected_clients(node))
     if stop.event.is_set():
@@ -306,7 +320,11 @@ def _condition(node: TradingNode, stop: _Stop, restriction: Restriction) -> Cond
     if is_ready(node):
         stop.was_ready = True
         return Condition("restricted", connected, "; ".join(reasons)) if reasons else Condition("ready", connected)
-    return Condition("restricted" if stop.was_ready else "starting", connected, "; ".join((*lacking(node), *reasons)))
+    return Condition(
+        "restricted" if stop.was_ready else "starting",
+        connected,
+        "; ".join((*(agreement.lacking() or lacking(node)), *reasons)),
+    )
 
 
 async def _run(node: TradingNode) -> None:
@@ -399,8 +417,8 @@ def _cause(text: str) -> tuple[str, str]:
     return "TN701", "mend what it names: the venue's address, the clock, the position mode, or the instrument ids"
 
 
-def _not_ready(node: TradingNode, connections: Connections, timeout: float) -> Problem:
-    missing = ", ".join(lacking(node)) or "nothing any more: it became ready just after"
+def _not_ready(node: TradingNode, connections: Connections, agreement: Agreement, timeout: float) -> Problem:
+    missing = ", ".join(agreement.lacking() or lacking(node)) or "nothing any more: it became ready just after"
     reasons = "".join(f"; {name}: {text}" for name, text in connections.failures())
     message = f"not ready within {timeout:g} s: {missing}{reasons}"
     fix = "is the venue reachable? NAUTILUS_CONNECTION_TIMEOUT and NAUTILUS_READY_TIMEOUT give it longer; the log tells more"

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
+from functools import partial
 from typing import Any
 
 from nautilus_trader.common.component import Logger
@@ -27,9 +28,10 @@ from config.restriction import LEASE
 from config.retention import trim_catalog, trim_snapshots
 from config.runner import Deadlines, Running, run_node
 from config.state_dir import READINESS_FILE
-from config.watch import Look, disk_look, strategies_look, watch
+from config.watch import Look, disk_look, keep_seeing, strategies_look, watch
 from config.watch_loop import LoopWatch
 from config.watch_redis import RedisWatch
+from config.watch_venues import LOOK_SECS, Outages, UnknownOrders, connections
 
 REDIS = "redis"
 RESTART = "restart the node: it reconciles from the venue"
@@ -169,10 +171,17 @@ class Session:
             running.restriction.restrict(OPERATOR, why)
         yield serve(running, self._settings.state_directory, self.halt)
         yield self._watch_loop()
-        yield watch(running, self._looks(running), self.changes)
+        looks = [disk_look(self._settings), strategies_look(running)]
+        limit, outages = self._settings.venue_outage_secs, Outages()
+        yield keep_seeing(partial(self._see_connections, outages), every=LOOK_SECS)
+        looks.append(Look(lambda now: outages.judge(now, limit), restricts=True))
+        if running.node.kernel.exec_engine.registered_clients:
+            looks.append(Look(UnknownOrders(running.node).judge, restricts=True))
+        yield watch(running, looks, self.changes)
 
-    def _looks(self, running: Running) -> list[Look]:
-        return [disk_look(self._settings), strategies_look(running)]
+    def _see_connections(self, outages: Outages, now: float) -> None:
+        if self._running is not None and self._running.was_ready():
+            outages.see(connections(self._running.node), now)
 
     async def _watch_loop(self) -> None:
         with self._loop_watch:

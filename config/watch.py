@@ -66,6 +66,13 @@ async def watch(running: Running, looks: Sequence[Look], changes: Changes, *, ev
             seen[index] = found
 
 
+async def keep_seeing(see: Callable[[float], None], *, every: float) -> None:
+    """See until cancelled what lasts too short for a look once a second; ``see`` takes the seconds of a monotonic clock."""
+    while True:
+        see(time.monotonic())
+        await asyncio.sleep(every)
+
+
 def strategies_look(running: Running) -> Look:
     """Return a look at strategies that ran and do not run any more: nobody tends their orders."""
     ran: set[str] = set()

@@ -113,7 +113,10 @@ class RedisServer:
 
         """
         binary = find_server()
-        self._process = subprocess.Popen([str(binary), "-"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
+        # A copy of the environment: without one the system reads the process' own, which pytest changes in its thread meanwhile.
+        self._process = subprocess.Popen(
+            [str(binary), "-"], env=dict(os.environ), stdin=subprocess.PIPE, stdout=subprocess.DEVNULL
+        )
         assert self._process.stdin is not None
         self._process.stdin.write("\n".join(self._options).encode())
         self._process.stdin.close()

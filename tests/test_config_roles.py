@@ -155,7 +155,6 @@ BAD: Mapping[str, Mapping[str, str]] = {
     "external_order_claims": {"NAUTILUS_EXTERNAL_ORDER_CLAIMS": "X.KRAKEN"},
     "lease": {"NAUTILUS_LEASE": "maybe"},
     "on_redis_loss": {"NAUTILUS_ON_REDIS_LOSS": "ignore"},
-    "venue_outage_secs": {"NAUTILUS_VENUE_OUTAGE_SECS": "0"},
     "snapshot_retention_days": {"NAUTILUS_SNAPSHOT_RETENTION_DAYS": "0"},
     "cancel_on_stop": {"NAUTILUS_CANCEL_ON_STOP": "maybe"},
 }
@@ -220,6 +219,7 @@ USED = {
     "NAUTILUS_STATE_DIR",
     "NAUTILUS_PREFLIGHT_SKIP",
     "NAUTILUS_HTTP_PORT",
+    "NAUTILUS_VENUE_OUTAGE_SECS",
     "NAUTILUS_TRUSTED_ENDPOINTS",
     "NAUTILUS_STOP_TIMEOUT",
     "NAUTILUS_CONNECTION_TIMEOUT",

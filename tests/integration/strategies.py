@@ -89,6 +89,7 @@ class Holder(Strategy):
                 [str(order.strategy_id), order.type_string(), order.status_string()]
                 for order in self.cache.orders(instrument_id=instrument_id)
             ],
+            "prices": [str(order.price) for order in self.cache.orders(instrument_id=instrument_id) if order.has_price],
         }
 
 

@@ -207,7 +207,7 @@ def position_risk(call: Call) -> Json:
     symbol = call.params.get("symbol")
     return [
         _position(call.market, position)
-        for position in call.account.positions.values()
+        for position in call.told_positions("/fapi/v3/positionRisk").values()
         if position.amount and symbol in (None, position.instrument.symbol)
     ]
 

@@ -153,11 +153,15 @@ class Event:
 
 @dataclass(slots=True)
 class Account:
-    """Everything one API key sees in one market. `name` is safe to show, unlike the key."""
+    """Everything one API key sees in one market. `name` is safe to show, unlike the key.
+
+    `asked` holds the client order id and the time of every order that was sent, refused ones included.
+    """
 
     name: str
     hedge: bool = False
     wallet: dict[str, Decimal] = field(default_factory=lambda: dict(OPENING_BALANCES))
+    asked: list[tuple[str, int]] = field(default_factory=list)
     orders: dict[int, Order] = field(default_factory=dict)
     fills: list[Fill] = field(default_factory=list)
     positions: dict[tuple[str, PositionSide], Position] = field(default_factory=dict)
@@ -288,6 +292,7 @@ class Books:
 
     def place(self, account: Account, request: Request, now: int) -> Order:
         """Enter an order and fill what crosses. Returns the order as it then stands, or raises `RefusedError`."""
+        account.asked.append((request.client_order_id, now))
         instrument = self.instrument(request.product, request.symbol)
         quote = self.quote(instrument)
         reference = request.price if request.kind == "LIMIT" else quote.opposite(request.side)

@@ -734,12 +734,13 @@ def positions(call: Call) -> Json:
     product, account, symbol = _product(call), call.account, call.params.get("symbol")
     if product == "spot":
         raise failure(10001, "category only support linear or option")
+    told = call.told_positions("/v5/position/list")
     if symbol:
         instrument = call.market.books.instrument("linear", symbol)
         sides: tuple[PositionSide, ...] = ("LONG", "SHORT") if account.hedge else ("BOTH",)
-        rows = [account.positions.get((symbol, side)) or Position(instrument, side) for side in sides]
+        rows = [told.get((symbol, side)) or Position(instrument, side) for side in sides]
     elif call.params.get("settleCoin"):
-        rows = [p for p in account.positions.values() if p.amount and p.instrument.quote == call.params["settleCoin"]]
+        rows = [p for p in told.values() if p.amount and p.instrument.quote == call.params["settleCoin"]]
     else:
         raise MISSING_FILTER
     return _listed(call, [_position(call.market, row) for row in rows], 20)

@@ -49,7 +49,17 @@ FAULTS: Mapping[str, Fault] = MappingProxyType(
         ),
         "reject_orders": Fault("new orders are refused: -2010, 110007"),
         "refuse_cancels": Fault("cancels are refused: -2011, 110001; the orders stay open"),
+        "lies": Fault(
+            "REST requests for positions are told one that is larger than it is, by a signed amount",
+            {**ANYWHERE, "symbol": "BTCUSDT", "by": "0.005"},
+        ),
         "disconnect": Fault("every socket of the venue is dropped, once, now"),
+        "slow": Fault(
+            "answers come late, those of WebSocket calls too; what is pushed does not", {**ANYWHERE, "ms": 500}
+        ),
+        "half_open": Fault(
+            "sockets stay open, new ones too, and nothing goes through: no pong, no farewell; REST works"
+        ),
     }
 )
 

@@ -145,6 +145,10 @@ class Venue:
         answer: dict[str, Any] = self._ask("fill", asked)
         return answer
 
+    def forget(self, client_order_id: str) -> None:
+        """Drop an open order from the books as if it had never been there; nobody is told."""
+        self._ask("forget", {"client_order_id": client_order_id})
+
     def age(self, minutes: float) -> None:
         """Date all orders, fills and positions earlier by so many minutes, as if they had happened then."""
         self._ask("age", {"ms": round(minutes * 60_000)})
@@ -164,9 +168,18 @@ class Venue:
         answer: dict[str, int] = self._ask("counts", {"reset": reset})
         return answer
 
+    def reactions(self) -> dict[MarketName, list[float]]:
+        """Return by market how many ms after the last public message each order came in, and begin anew."""
+        answer: dict[MarketName, list[float]] = self._ask("reactions")
+        return answer
+
     def orders(self, market: MarketName) -> Rows:
         """Return all orders of a market, oldest first, closed ones included."""
         return self._rows("orders", market)
+
+    def asked(self, market: MarketName) -> Rows:
+        """Return every order as it was sent, refused ones included: ``client_order_id`` and ``time`` in UNIX ms."""
+        return self._rows("asked", market)
 
     def positions(self, market: MarketName) -> Rows:
         """Return the open positions of a market; ``amount`` is signed."""

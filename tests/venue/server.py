@@ -32,6 +32,8 @@ SLOW_BYTES = 32 * 1024
 CONTROL = "/_venue/"
 """Paths by which the venue is steered; faults do not touch them."""
 
+ORDERS = {("POST", "/fapi/v1/order"), ("POST", "/api/v3/order")}
+
 Reply = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -47,6 +49,11 @@ class Socket:
     key: str = ""
     private: bool = False
     product: Product = "linear"
+
+
+def _websocket() -> web.WebSocketResponse:
+    # `_serve` answers pings and farewells itself, so that a half-open socket can leave them unanswered.
+    return web.WebSocketResponse(autoping=False, autoclose=False)
 
 
 def _dump(value: Json) -> str:
@@ -70,8 +77,11 @@ class Server:
         self.prices = Prices()
         self.faults = Faults()
         self.counts: Counter[str] = Counter()
+        self.reactions: dict[str, list[float]] = {}
+        self._told: dict[str, int] = {}
         self.secrets: dict[str, str] = {}
         self.sockets: set[Socket] = set()
+        self._late: set[asyncio.Task[None]] = set()
         self._happened = asyncio.Event()
         self.markets: dict[str, Market] = {
             "binance_futures": self._market("BINANCE", market.BINANCE_FUTURES),
@@ -144,11 +154,21 @@ class Server:
             exchange = bybit if venue == "BYBIT" else binance
             failed = exchange.BANNED if self.faults.option(venue, "rate_limit", "banned") else exchange.TOO_MANY
             return web.json_response(failed.body, status=failed.status)
-        if opening or not await self._hang(venue, path, lambda: handler(request)):
+        late = self._lateness(venue, path)
+        if opening:
+            await asyncio.sleep(late)
             return await handler(request)
+        if not await self._hang(venue, path, lambda: handler(request)):
+            answer = await handler(request)
+            await asyncio.sleep(late)
+            return answer
         if request.transport is not None:
             request.transport.abort()
         return web.Response(status=503)
+
+    def _lateness(self, venue: Name, path: str) -> float:
+        """Return by how many seconds an answer is to be late."""
+        return float(self.faults.option(venue, "slow", "ms")) / 1_000 if self.faults.strikes(venue, "slow", path) else 0
 
     async def _hang(self, venue: Name, path: str, carry_out: Callable[[], Awaitable[object]]) -> bool:
         """Wait until the fault ends, if it strikes this request; returns whether it did."""
@@ -167,6 +187,8 @@ class Server:
         here = self.markets[name]
 
         async def handle(request: web.Request) -> web.StreamResponse:
+            if (request.method, request.path) in ORDERS:
+                self._react(name)
             body = await request.text()
             query = request.rel_url.raw_query_string + body
             params = dict(parse_qsl(query, keep_blank_values=True))
@@ -247,7 +269,13 @@ class Server:
             for topic in sorted(listener.topics):
                 message = self._public_message(listener, topic)
                 if message is not None:
+                    self._told[listener.market] = time.perf_counter_ns()
                     await self._send(listener, message)
+
+    def _react(self, name: str) -> None:
+        """Note how long after the last public message of a market an order came in."""
+        if name in self._told:
+            self.reactions.setdefault(name, []).append((time.perf_counter_ns() - self._told[name]) / 1e6)
 
     def _public_message(self, listener: Socket, topic: str) -> Json | None:
         here, number, now = self.markets[listener.market], self.prices.tick, self.now(listener.venue)
@@ -257,7 +285,11 @@ class Server:
         data = shapes.public_message(here, topic, number, now)
         return None if data is None else {"stream": topic, "data": data}
 
-    async def _send(self, listener: Socket, message: Json) -> None:
+    async def _send(self, listener: Socket, message: Json, late: float = 0) -> None:
+        if late:
+            await asyncio.sleep(late)
+        if self.faults.on(listener.venue, "half_open"):
+            return
         transport = listener.transport
         if isinstance(transport, asyncio.WriteTransport) and transport.get_write_buffer_size() > SLOW_BYTES:
             # A client that has stopped reading would stop the venue for all others; exchanges drop it, too.
@@ -287,6 +319,10 @@ class Server:
         self.sockets.add(listener)
         try:
             async for message in listener.socket:
+                if self.faults.on(listener.venue, "half_open"):
+                    continue
+                if message.type == WSMsgType.PING:
+                    await listener.socket.pong(message.data)
                 if message.type != WSMsgType.TEXT:
                     continue
                 asked = json.loads(message.data)
@@ -294,11 +330,22 @@ class Server:
                 self.counts[f"WS {request.path} {operation}"] += 1
                 reply = await answer(listener, asked)
                 if reply is not None:
-                    await self._send(listener, reply)
+                    await self._answer(listener, reply, self._lateness(listener.venue, request.path))
                 self._happened.set()
+            while self.faults.on(listener.venue, "half_open"):
+                await asyncio.sleep(HANG_SECONDS)
         finally:
             self.sockets.discard(listener)
         return listener.socket
+
+    async def _answer(self, listener: Socket, reply: Json, late: float) -> None:
+        if not late:
+            await self._send(listener, reply)
+            return
+        # Beside what is asked next: a slow exchange keeps its clients waiting, not queueing.
+        task = asyncio.create_task(self._send(listener, reply, late))
+        self._late.add(task)
+        task.add_done_callback(self._late.discard)
 
     async def _futures_stream(self, request: web.Request) -> web.StreamResponse:
         return await self._binance_stream(request, "binance_futures")
@@ -307,7 +354,7 @@ class Server:
         return await self._binance_stream(request, "binance_spot")
 
     async def _binance_stream(self, request: web.Request, name: str) -> web.StreamResponse:
-        listener = Socket(web.WebSocketResponse(), request.transport, "BINANCE", name)
+        listener = Socket(_websocket(), request.transport, "BINANCE", name)
         listener.topics.update(filter(None, request.query.get("streams", "").split("/")))
 
         async def answer(listener: Socket, asked: Any) -> Json:
@@ -321,9 +368,7 @@ class Server:
         key = self.markets["binance_futures"].listen_keys.get(request.query.get("listenKey", ""))
         if key is None:
             return _reply({"code": -1125, "msg": "This listenKey does not exist."}, 400)
-        listener = Socket(
-            web.WebSocketResponse(), request.transport, "BINANCE", "binance_futures", key=key, private=True
-        )
+        listener = Socket(_websocket(), request.transport, "BINANCE", "binance_futures", key=key, private=True)
 
         async def answer(_listener: Socket, _asked: Any) -> None:
             """Say nothing: clients only listen here."""
@@ -331,7 +376,7 @@ class Server:
         return await self._serve(request, listener, answer)
 
     async def _websocket_api(self, request: web.Request) -> web.StreamResponse:
-        listener = Socket(web.WebSocketResponse(), request.transport, "BINANCE", "binance_spot")
+        listener = Socket(_websocket(), request.transport, "BINANCE", "binance_spot")
 
         async def answer(listener: Socket, asked: Any) -> Json:
             async def carry_out() -> Json:
@@ -371,11 +416,11 @@ class Server:
         product = bybit.PRODUCTS.get(request.match_info["product"])
         if product is None:
             return web.Response(status=404)
-        listener = Socket(web.WebSocketResponse(), request.transport, "BYBIT", "bybit", product=product)
+        listener = Socket(_websocket(), request.transport, "BYBIT", "bybit", product=product)
         return await self._serve(request, listener, self._bybit_answer)
 
     async def _bybit_private(self, request: web.Request) -> web.StreamResponse:
-        listener = Socket(web.WebSocketResponse(), request.transport, "BYBIT", "bybit", private=True)
+        listener = Socket(_websocket(), request.transport, "BYBIT", "bybit", private=True)
         return await self._serve(request, listener, self._bybit_answer)
 
     async def _bybit_answer(self, listener: Socket, asked: Any) -> Json:
@@ -405,11 +450,13 @@ class Server:
 
     async def _bybit_trade(self, request: web.Request) -> web.StreamResponse:
         # Not marked private: it carries answers only, no topics.
-        listener = Socket(web.WebSocketResponse(), request.transport, "BYBIT", "bybit")
+        listener = Socket(_websocket(), request.transport, "BYBIT", "bybit")
         here = self.markets["bybit"]
 
         async def answer(listener: Socket, asked: Any) -> Json:
             operation, request_id = asked.get("op", ""), asked.get("reqId")
+            if operation == "order.create":
+                self._react("bybit")
             if operation in ("auth", "ping"):
                 return await self._bybit_answer(listener, asked)
             if not listener.key:
@@ -429,7 +476,9 @@ class Server:
     async def _control(self, request: web.Request) -> web.StreamResponse:
         commands: Mapping[str, Callable[[Any], Awaitable[Json]]] = {
             "counts": self._tell_counts,
+            "reactions": self._tell_reactions,
             "orders": self._tell_orders,
+            "asked": self._tell_asked,
             "positions": self._tell_positions,
             "fills": self._tell_fills,
             "balances": self._tell_balances,
@@ -438,6 +487,7 @@ class Server:
             "behave": self._behave,
             "price": self._price,
             "fill": self._fill,
+            "forget": self._forget,
             "age": self._age,
             "keys": self._keys,
         }
@@ -455,6 +505,10 @@ class Server:
         if asked.get("reset"):
             self.counts.clear()
         return counts
+
+    async def _tell_reactions(self, _asked: Any) -> Json:
+        told, self.reactions = self.reactions, {}
+        return told
 
     async def _tell_faults(self, _asked: Any) -> Json:
         return {name: {"effect": fault.effect, "options": dict(fault.options)} for name, fault in FAULTS.items()}
@@ -482,6 +536,13 @@ class Server:
             }
             for account in self._accounts(asked)
             for order in account.orders.values()
+        ]
+
+    async def _tell_asked(self, asked: Any) -> Json:
+        return [
+            {"account": account.name, "client_order_id": client_order_id, "time": time_ms}
+            for account in self._accounts(asked)
+            for client_order_id, time_ms in account.asked
         ]
 
     async def _tell_positions(self, asked: Any) -> Json:
@@ -556,6 +617,16 @@ class Server:
                         filled = here.books.fill(account, order, quantity, order.price, maker=True, now=now)
                         self._happened.set()
                         return {"status": filled.status, "filled": plain(filled.filled)}
+        raise KeyError(f"no open order {wanted}")
+
+    async def _forget(self, asked: Any) -> Json:
+        wanted = asked["client_order_id"]
+        for here in self.markets.values():
+            for account in here.books.accounts.values():
+                for order in list(account.open_orders()):
+                    if order.request.client_order_id == wanted:
+                        del account.orders[order.id]
+                        return {}
         raise KeyError(f"no open order {wanted}")
 
     async def _age(self, asked: Any) -> Json:

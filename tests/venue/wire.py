@@ -5,11 +5,11 @@ from __future__ import annotations
 import hashlib
 import hmac
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal, InvalidOperation
 from typing import Any, Literal
 
-from .books import Account, Books
+from .books import Account, Books, Position, PositionSide
 from .faults import Faults, Name
 
 Json = Any
@@ -58,6 +58,16 @@ class Call:
         account = self.market.books.account(self.key)
         account.hedge = self.market.fault("hedge_mode")
         return account
+
+    def told_positions(self, path: str) -> Mapping[tuple[str, PositionSide], Position]:
+        """Return the caller's linear positions as the exchange tells them: one is wrong while it ``lies``."""
+        faults, venue, true = self.market.faults, self.market.venue, self.account.positions
+        if not faults.strikes(venue, "lies", path):
+            return true
+        symbol, by = faults.option(venue, "lies", "symbol"), Decimal(faults.option(venue, "lies", "by"))
+        instrument = self.market.books.instrument("linear", symbol)
+        position = true.get((symbol, "BOTH")) or Position(instrument, entry=self.market.books.quote(instrument).bid)
+        return {**true, (symbol, "BOTH"): replace(position, amount=position.amount + by)}
 
     def number(self, name: str) -> Decimal:
         """Return a decimal parameter, 0 when it is absent."""
