@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 
 import click
 
-from config.problems import ConfigError, ExitCode, Problem, exit_code_of, raise_errors
+from config.problems import GRAVITY, ConfigError, ExitCode, Problem, exit_code_of, raise_errors
 from config.report import (
     finish_json,
     print_explanation,
@@ -96,15 +96,21 @@ def _told(settings: Any) -> tuple[Problem, ...]:
     return (*settings.warnings, *settings.notes)
 
 
-def _finish(problems: Iterable[Problem], asked: Asked, **fields: Any) -> NoReturn:
-    """Tell the problems, once, and exit with the code of the gravest; warnings count under ``--strict``."""
+def _finish(problems: Iterable[Problem], asked: Asked, if_well: str = "", /, **fields: Any) -> NoReturn:
+    """Tell the problems, once, and exit with the code of the gravest; warnings count under ``--strict``.
+
+    With ``if_well`` the worst is told last, where the eye is then, and the last line begins with that, or with the contrary.
+    """
     found = tuple(problems)
+    if if_well:
+        found = tuple(sorted(found, key=lambda problem: GRAVITY.index(problem.exit_code), reverse=True))
     code = exit_code_of(found if asked.strict else [problem for problem in found if problem.is_error])
     if asked.as_json:
         finish_json(found, code, **fields)
     else:
         tell(found)
-        if line := tally(found, code):
+        verdict = if_well if code is ExitCode.OK else if_well and "would not start"
+        if line := ": ".join(filter(None, (verdict, tally(found, code)))):
             say(line)
     sys.exit(code)
 
@@ -318,7 +324,7 @@ def doctor(asked: Asked) -> None:
     try:
         settings = _load(asked)
     except ConfigError as error:
-        _finish(error.problems, asked)
+        _finish(error.problems, asked, "would start")
     from config.preflight import STEPS, preflight, problems_of
 
     found = preflight(settings, tuple(STEPS), claim=False)
@@ -326,7 +332,7 @@ def doctor(asked: Asked) -> None:
     if asked.as_json:
         _finish(problems, asked, versions=versions(), findings=[one.to_dict() for one in found])
     print_findings(found)
-    _finish(problems, asked)
+    _finish(problems, asked, "would start" if settings.preset else "would start under a preset (-p)")
 
 
 @cli.command(add_help_option=False, context_settings={"ignore_unknown_options": True})

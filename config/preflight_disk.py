@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import pwd
 import shutil
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from config.findings import Finding, Verdict, finding, unforeseen
@@ -23,19 +26,22 @@ PROBE = b"\0" * 4096
 def check_disk(settings: TradingNodeSettings) -> list[Finding]:
     """Return whether the state, log and catalog directories can be written, and how much room their disks have.
 
-    Each directory that is in use is made if it is not there, and a small file is written and removed in it.
+    Each directory that is in use is made if it is not there, and a small file is written and removed in it. One that cannot be
+    written since the state directory above it cannot is told as skipped, not as a second problem.
     """
     found: list[Finding] = []
     disks: dict[int, list[tuple[str, Path]]] = {}
     for step, key, directory in _directories(settings):
         if directory is None:
-            found.append(finding(step, ("skipped", f"not in use ({key})")))
+            found.append(finding(step, ("skipped", UNUSED[key])))
             continue
         began = time.perf_counter()
         try:
             verdict = _written(key, directory)
             if not isinstance(verdict, Problem):
                 disks.setdefault(directory.stat().st_dev, []).append((key, directory))
+            elif found and found[0].state == "error" and _only_below(settings.state_directory, directory):
+                verdict = STATE_FAILED
             found.append(finding(step, verdict, time.perf_counter() - began))
         except Exception as error:
             found.append(unforeseen(step, error))
@@ -46,7 +52,7 @@ def check_disk(settings: TradingNodeSettings) -> list[Finding]:
             found.append(finding("disk.room", judge_room(usage.total, usage.free, places), time.perf_counter() - began))
         except Exception as error:
             found.append(unforeseen("disk.room", error))
-    return found
+    return found if disks else [*found, finding("disk.room", STATE_FAILED)]
 
 
 def places_by_disk(settings: TradingNodeSettings) -> list[list[tuple[str, Path]]]:
@@ -91,6 +97,13 @@ def _directories(settings: TradingNodeSettings) -> tuple[tuple[str, str, Path | 
     )
 
 
+# Why nothing is written there.
+UNUSED: Mapping[str, str] = {
+    "NAUTILUS_LOG_DIRECTORY": "NAUTILUS_LOG_LEVEL_FILE is OFF",
+    "NAUTILUS_CATALOG_PATH": "NAUTILUS_CATALOG_PATH is not set",
+}
+STATE_FAILED: Verdict = ("skipped", "not looked at: see disk.state")
+
 # The state directory's record, log and sockets are for its owner only; the others follow the user's umask.
 MODES: Mapping[str, int] = {"NAUTILUS_STATE_DIR": 0o700}
 
@@ -109,18 +122,53 @@ def _written(key: str, directory: Path) -> Verdict:
             finally:
                 probe.unlink()
     except OSError as error:
-        return _cannot(key, directory, (error.strerror or type(error).__name__).lower())
+        return _cannot(key, directory, error, probe)
     return "ok", f"{directory} can be written"
 
 
-def _cannot(key: str, directory: Path, reason: str) -> Problem:
+def _cannot(key: str, directory: Path, error: OSError, probe: Path) -> Problem:
+    reason, fix = (error.strerror or type(error).__name__).lower(), FIXES.get(error.errno or 0)
+    obstacle = _in_the_way(directory) or (probe if isinstance(error, FileExistsError) else None)
+    if obstacle == probe:
+        reason, fix = f"{probe} is in the way", "remove it"
+    elif obstacle is not None:
+        reason = f"{obstacle} is {'a file' if obstacle.exists() else 'a link that leads nowhere'}, not a directory"
+        fix = f"move {obstacle} away (the directory is then made)"
+    writable = "make it writable" if os.access(directory, os.F_OK) else "create it, writable"
+    fix = f"{fix or f'{writable} for user {_user()}'}, or set {key} to another place"
     if key == "NAUTILUS_STATE_DIR":
-        message = f"the state directory {directory} cannot be written: {reason}"
-        return Problem(
-            "TN604", key, message, "make it writable for this user, or set NAUTILUS_STATE_DIR to one that is"
-        )
-    message = f"{directory} cannot be written, which {key} needs: {reason}"
-    return Problem("TN605", key, message, f"make it writable, or set {key}")
+        return Problem("TN604", key, f"the state directory {directory} cannot be written: {reason}", fix)
+    return Problem("TN605", key, f"{directory} cannot be written, which {key} needs: {reason}", fix)
+
+
+# What to do where the rights of a user are not what is missing.
+FIXES: Mapping[int, str] = {
+    errno.ENOSPC: "make room on that disk",
+    errno.EDQUOT: "raise this user's quota",
+    errno.EROFS: "mount it for writing",
+}
+
+
+def _in_the_way(directory: Path) -> Path | None:
+    """Return what is no directory, though one is needed there: the place itself, or a parent."""
+    for path in (directory, *directory.parents):
+        with suppress(OSError):  # what a closed parent hides is not what is in the way
+            if (path.exists() or path.is_symlink()) and not path.is_dir():
+                return path
+    return None
+
+
+def _only_below(state: Path, directory: Path) -> bool:
+    """Return whether ``directory`` is below the state directory, and nothing in between is in its way."""
+    obstacle = _in_the_way(directory)
+    return state in directory.parents and (obstacle is None or state not in obstacle.parents)
+
+
+def _user() -> str:
+    try:
+        return pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:  # a container may run as a user without a name
+        return str(os.geteuid())
 
 
 def _size(count: int) -> str:

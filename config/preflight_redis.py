@@ -12,8 +12,9 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
+from itertools import islice
 from typing import Any, NamedTuple
 
 from config.findings import Finding, Verdict, finding, unforeseen
@@ -37,6 +38,10 @@ QUIET_SECS = 0.3
 SECOND_LOOK_SECS = 0.5
 SERVER_SAVED_SECS = 2
 NOT_REDIS = "what listens there is not Redis"
+# What a person who trades would take for the exchange's order book is called by what it holds.
+SAVED = "saved orders and positions"
+# Tells which snapshots are planned, where it may be asked: managed servers forbid it.
+SNAPSHOTS = ("CONFIG", "GET", "save")
 
 # What Nautilus 1.231 sends (its cache.rs and queries.rs), with ourselves: each as it would be queued, on a key that is not there.
 # The first would make the key if they ran, so they are tried inside MULTI only.
@@ -95,7 +100,7 @@ def check_redis(
     except Exception as error:
         found.append(unforeseen(STEPS[min(len(found), len(STEPS) - 1)], error))
     told = {each.step for each in found}
-    skipped: Verdict = ("skipped", f"not looked at: see {found[-1].step}")
+    skipped = _see(found[-1].step)
     found += [finding(step, skipped) for step in STEPS if step not in told]
     return sorted(found, key=lambda each: STEPS.index(each.step))
 
@@ -154,9 +159,12 @@ def _asked(
             yield "redis.authenticated", problem
             return
     yield "redis.authenticated", ("ok", _user(redis) if auth else f"{_user(redis)}, no password is asked for")
+    if isinstance(info, _Refusal) and info.code == "NOPERM":
+        # Without it nothing else is tried, so the line grants all that a node needs.
+        yield "redis.rights", _forbidden(redis, "may not run INFO", *_needed(settings.trader_id, is_leased))
+        return
     if isinstance(info, _Refusal):
-        step = {"LOADING": "redis.loaded", "NOPERM": "redis.rights"}.get(info.code, "redis.authenticated")
-        yield step, _refused(info, redis, ["INFO"])
+        yield "redis.loaded" if info.code == "LOADING" else "redis.authenticated", _refused(info, redis)
         return
     facts = dict(line.split(":", 1) for line in info.splitlines() if ":" in line and not line.startswith("#"))
     for step, judge in zip(JUDGED, JUDGES, strict=True):
@@ -186,21 +194,26 @@ def _tried(
     nonce = secrets.token_hex(8)
     write = [("SET", probe, nonce, "PX", str(PROBE_MILLIS)), ("GET", probe), ("DEL", probe)]
     read = [("HGET", books, venue) for venue in venues]
-    replies = ask([*rights, *write, *read])
+    # Only where it decides what to say, for a user who may not ask leaves a line in the server's log of refusals.
+    more = [SNAPSHOTS] if any(each.problem and each.problem.code == "TN322" for each in found) else []
+    replies = ask([*rights, *write, *read, *more])
     if queued and isinstance(end := replies[len(rights) - 1], _Refusal):
         # The rest was queued too, and none of it answered.
-        replies[len(rights) :] = [end] * (len(write) + len(read))
-    marks, written = replies[len(rights) + len(write) :], replies[len(rights) : len(rights) + len(write)]
+        replies[len(rights) :] = [end] * (len(write) + len(read) + len(more))
+    rest = iter(replies[len(rights) :])
+    written, marks, planned = (list(islice(rest, len(part))) for part in (write, read, more))
+    if planned:
+        yield "redis.persistence", _in_memory(redis, planned[0])
     yield "redis.rights", _rights([*tried, *zip([*rights, *write], replies, strict=False)], redis, trader_id, queued)
 
     refusals = [reply for reply in written if isinstance(reply, _Refusal)]
     if refusal := next((each for each in refusals if each.code != "NOPERM"), None):
         again = _refused(refusal, redis)
-        # A read-only replica was told by INFO already: the same problem, not a second one in other words.
-        told = (each.problem for each in found if each.problem and each.problem.code == again.code)
-        yield "redis.writes", next(told, again)
+        # INFO told of a replica, a full memory or a failing disk already.
+        told = (each.step for each in found if each.problem and each.problem.code == again.code)
+        yield "redis.writes", next((_see(step) for step in told), again)
     elif refusals:
-        yield "redis.writes", ("skipped", "not looked at: see redis.rights")
+        yield "redis.writes", _see("redis.rights")
     elif written[:2] == ["OK", nonce]:
         yield "redis.writes", ("ok", f"wrote, read and deleted {probe}")
     else:
@@ -210,7 +223,14 @@ def _tried(
     if claim and marks and not any(each.state == "error" for each in found):
         # Read after the claim: of two nodes that start at once one finds the other's mark.
         marks = ask([*(("HSETNX", books, venue, _mine(settings, venue)) for venue in venues), *read])[len(venues) :]
-    yield from (("redis.books", verdict) for verdict in _books(marks, redis, settings))
+    is_replica = any(each.step == "redis.primary" and each.state == "error" for each in found)
+    for verdict in _books(marks, redis, settings):
+        # Another environment's are told all the same: the primary has them too.
+        yield "redis.books", _see("redis.primary") if is_replica and not isinstance(verdict, Problem) else verdict
+
+
+def _see(step: str) -> Verdict:
+    return "skipped", f"not looked at: see {step}"
 
 
 def _commands(text: str, trader_id: str) -> list[Command]:
@@ -234,13 +254,14 @@ def _books(marks: Sequence[Reply], redis: RedisConfig, settings: TradingNodeSett
                 yield _refused(mark, redis)
         elif mark not in (None, mine):
             key = BOOKS_KEY.format(trader_id=settings.trader_id)
-            words = f"holds the books of {settings.trader_id} on {venue} {mark}; this node would run on {mine}"
-            fix = f"give each its own trader id (NAUTILUS_TRADER_ID); if those books are no longer wanted, delete {key} and them"
+            words = f"holds {SAVED} of {settings.trader_id} on {venue} {mark}; this node would run on {mine}"
+            fix = "give each its own trader id (NAUTILUS_TRADER_ID); if what is saved there is no longer wanted, "
+            fix += f"delete {key} and trader-{settings.trader_id}:*"
             yield _problem("TN813", redis, words, fix, "NAUTILUS_TRADER_ID")
         else:
             well.append(f"{venue} {mine}" if mark else f"{venue} none yet")
     if len(well) == len(marks):
-        yield "ok", f"books of {settings.trader_id}: {', '.join(well) or 'no venue is on'}"
+        yield "ok", f"{SAVED} of {settings.trader_id}: {', '.join(well) or 'no venue is on'}"
 
 
 # ---- the connection
@@ -442,7 +463,7 @@ def _tls_trouble(error: OSError, redis: RedisConfig, roots: str | None, first: b
     """Return what is wrong with TLS and what to do, None where it is not TLS."""
     reason, ended = _reason(error), isinstance(error, ConnectionError | ssl.SSLEOFError)
     if first in (b"+", b"-") or "WRONG_VERSION" in reason:
-        fix = "set REDIS_SSL=false, or REDIS_PORT to the port that speaks TLS"
+        fix = "on this machine set REDIS_SSL=false; over a network set REDIS_PORT to the server's TLS port"
         return "speaks no TLS, and REDIS_SSL is true", fix
     if isinstance(error, ssl.SSLCertVerificationError):
         other = f"its certificate is refused: {error.verify_message}"
@@ -462,15 +483,19 @@ def _tls_trouble(error: OSError, redis: RedisConfig, roots: str | None, first: b
 
 
 def _user(redis: RedisConfig) -> str:
-    return f"user {redis.username}" if redis.username is not None else "the default user"
+    return f"user '{redis.username}'" if redis.username is not None else "the default user"
 
 
 def _not_let_in(refusal: _Refusal, redis: RedisConfig, *, to_auth: bool) -> Problem | None:
     """Return why the server does not take the user, None where what it refused is not the user."""
     words, key = refusal.words, "REDIS_PASSWORD"
-    fix = f"set {'REDIS_USERNAME and ' if redis.username is not None else ''}REDIS_PASSWORD to what that server expects"
+    fix = "set REDIS_PASSWORD to that user's password, or REDIS_USERNAME to the user whose password it is"
+    who = _user(redis)
+    if refusal.code == "WRONGPASS":
+        who += f"{'' if redis.username is not None else ' (REDIS_USERNAME is not set)'} with REDIS_PASSWORD"
     if refusal.code == "NOAUTH":
         words = "it wants a password, and none is set"
+        fix = "set REDIS_PASSWORD, and REDIS_USERNAME if the server has named users"
     elif "without any password configured" in words or "no password is set" in words:
         words = "it has no password, and REDIS_PASSWORD is set"
         fix = "remove REDIS_PASSWORD, or give that server a password (requirepass)"
@@ -483,7 +508,7 @@ def _not_let_in(refusal: _Refusal, redis: RedisConfig, *, to_auth: bool) -> Prob
         words = "unknown command AUTH ***"  # what follows is what was sent, and may be cut
     elif redis.password is not None:
         words = words.replace(redis.password.get_secret_value(), "***")
-    return _problem("TN602", redis, f"refuses {_user(redis)}: {words}", fix, key)
+    return _problem("TN602", redis, f"refuses {who}: {words}", fix, key)
 
 
 # What a refusal's code means: our code, what is wrong, what to do.
@@ -508,10 +533,8 @@ REFUSALS: Mapping[str, tuple[str, str, str]] = {
 }
 
 
-def _refused(refusal: _Refusal, redis: RedisConfig, missing: Sequence[str] = ()) -> Problem:
-    """Return what a refusal means; ``missing`` are the commands that the user may not run."""
-    if refusal.code == "NOPERM":
-        return _forbidden(redis, missing, patterns=())
+def _refused(refusal: _Refusal, redis: RedisConfig) -> Problem:
+    """Return what a refusal means."""
     other = "TN603", f"answers, but cannot be used: {refusal.words}", "mend what it names, then run again"
     code, words, fix = REFUSALS.get(refusal.code, other)
     return _problem(code, redis, words, fix)
@@ -524,20 +547,32 @@ def _rights(tried: Sequence[tuple[Command, Reply]], redis: RedisConfig, trader_i
     missing = dict.fromkeys(command[0] for command, words in refused if " to run the '" in words)
     keys = [command[1] for command, words in refused if " to run the '" not in words and len(command) > 1]
     if refused:
-        prefixes = (f"trader-{trader_id}:", "tradingnode:")
-        patterns = [f"{each}*" for each in prefixes if any(key.startswith(each) for key in keys)]
-        return _forbidden(redis, list(missing), patterns)
+        patterns = [each for each in _patterns(trader_id) if any(key.startswith(each[:-1]) for key in keys)]
+        lacks = [f"may not run {', '.join(missing)}"] if missing else []
+        lacks += [f"may not use the keys {', '.join(patterns)}"] if patterns else []
+        return _forbidden(redis, " and ".join(lacks), patterns, missing)
     if not queued:
         return "unknown", "the server offers no MULTI, so that the rights to RPUSH, SADD and HSET were not tried"
     return "ok", f"{_user(redis)} may do all that Nautilus needs"
 
 
-def _forbidden(redis: RedisConfig, missing: Sequence[str], patterns: Sequence[str]) -> Problem:
-    lacks = [f"may not run {', '.join(missing)}"] if missing else []
-    lacks += [f"may not use the keys {', '.join(patterns)}"] if patterns else []
-    rules = " ".join([*(f"~{pattern}" for pattern in patterns), *(f"+{name.lower()}" for name in missing)])
-    fix = f"have its administrator run: ACL SETUSER {redis.username or 'default'} {rules}"
-    return _problem("TN612", redis, f"lets {_user(redis)} in, who {' and '.join(lacks)}", fix, "REDIS_USERNAME")
+def _patterns(trader_id: str) -> list[str]:
+    return [f"trader-{trader_id}:*", "tradingnode:*"]
+
+
+def _needed(trader_id: str, is_leased: bool) -> tuple[Iterable[str], Iterable[str]]:
+    """Return the patterns of the keys and the commands that a user needs rights to."""
+    tried = "; ".join([MAKING, HARMLESS, *([LEASE_FIRST, LEASE] if is_leased else [])])
+    return _patterns(trader_id), dict.fromkeys(
+        ["INFO", *(each[0] for each in _commands(tried, trader_id)), "MULTI", "DISCARD"]
+    )
+
+
+def _forbidden(redis: RedisConfig, lacks: str, patterns: Iterable[str], commands: Iterable[str]) -> Problem:
+    rules = " ".join([*(f"~{pattern}" for pattern in patterns), *(f"+{name.lower()}" for name in commands)])
+    line = f"ACL SETUSER {redis.username or 'default'} {rules}"
+    fix = f"have its administrator run: {line}; then ACL SAVE (or CONFIG REWRITE), which keeps it"
+    return _problem("TN612", redis, f"lets {_user(redis)} in, who {lacks}", fix, "REDIS_USERNAME")
 
 
 # ---- what INFO says
@@ -576,7 +611,7 @@ def _primary(facts: Mapping[str, str], redis: RedisConfig) -> Verdict:
     primary = f"{facts.get('master_host', '?')}:{facts.get('master_port', '?')}"
     reads = facts.get("slave_read_only", "1") == "1"
     kind = "a read-only replica" if reads else "a replica, which forgets what it is given,"
-    fix = f"set REDIS_HOST and REDIS_PORT to its primary, which it calls {primary}"
+    fix = f"set REDIS_HOST and REDIS_PORT to its primary, {primary} (as the replica calls it; from here its address may differ)"
     return _problem("TN608", redis, f"is {kind} of {primary}", fix)
 
 
@@ -599,13 +634,16 @@ def _eviction(facts: Mapping[str, str], redis: RedisConfig) -> Verdict:
         return "unknown", "it does not tell what it does when its memory is full"
     if policy == "noeviction":
         return "ok", "it deletes nothing when its memory is full"
-    what = "keys, the books among them," if policy.startswith("allkeys") else "keys that expire"
-    words = f"deletes {what} when its memory is full: maxmemory-policy is {policy}"
-    return _problem("TN321", redis, words, "set maxmemory-policy noeviction on that server")
+    what = f"keys, {SAVED} among them," if policy.startswith("allkeys") else "keys that expire"
+    words = f"deletes {what} when its memory is full"
+    if _number(facts, "maxmemory") == 0:
+        words = f"would delete {what} if a memory limit were set; none is set now"
+    fix = _configure("maxmemory-policy noeviction")
+    return _problem("TN321", redis, f"{words} (maxmemory-policy is {policy})", fix)
 
 
 def _persistence(facts: Mapping[str, str], redis: RedisConfig) -> Verdict:
-    """Judge what a crash of the server would lose; its configuration is not asked, for managed servers forbid that."""
+    """Judge what a crash of the server would lose."""
     if "aof_enabled" not in facts:
         return "unknown", "it does not tell whether it writes to disk"
     kept = {"aof_last_write_status": "the append-only file", "rdb_last_bgsave_status": "the last snapshot"}
@@ -615,9 +653,31 @@ def _persistence(facts: Mapping[str, str], redis: RedisConfig) -> Verdict:
     if facts["aof_enabled"] == "1":
         return "ok", "it writes every change to disk (AOF)"
     if _has_saved(facts):
-        return "ok", "it writes snapshots; a crash loses what came after the last one (appendonly yes keeps that too)"
-    words = "keeps its data in memory only: AOF is off, and no snapshot was written since it started"
-    return _problem("TN322", redis, words, "set appendonly yes on that server")
+        return (
+            "ok",
+            "it writes snapshots; a crash loses what came after the last one (`CONFIG SET appendonly yes` keeps that too)",
+        )
+    return _in_memory(redis)
+
+
+def _in_memory(redis: RedisConfig, planned: Reply = None) -> Problem:
+    """Return that a crash of the server would lose what it holds; ``planned`` is its answer to ``SNAPSHOTS``."""
+    fix = f"{_configure('appendonly yes')}; do not restart that server before, it would come back empty"
+    save = planned[1] if isinstance(planned, list) and len(planned) > 1 else None
+    if save == "":
+        words = "keeps its data in memory only: AOF and snapshots are off"
+    elif isinstance(save, str):
+        words = "loses in a crash what came after its last snapshot: AOF is off, and none was written since it started"
+        words += f" (snapshots are on: save {save})"
+    else:
+        words = "keeps its data in memory only: AOF is off, and no snapshot was written since it started"
+        words += " (whether snapshots are on, it does not tell)"
+    return _problem("TN322", redis, words, fix)
+
+
+def _configure(setting: str) -> str:
+    """Return how a running server is given a setting that outlives it."""
+    return f"run `redis-cli CONFIG SET {setting}` on that server, then `redis-cli CONFIG REWRITE`"
 
 
 def _has_saved(facts: Mapping[str, str]) -> bool:

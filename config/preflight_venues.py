@@ -12,11 +12,11 @@ from typing import Any, Protocol
 from config.clients.binance import RECV_WINDOW_MS
 from config.clients.probe_binance import BinanceProbe
 from config.clients.probe_bybit import BybitProbe
-from config.endpoints import address
-from config.findings import Finding, State, Verdict, finding
+from config.endpoints import address, classify
+from config.findings import Finding, Verdict, finding
 from config.models import ExchangeCredentials, TradingNodeSettings, VenueName
 from config.problems import Problem
-from config.venue_answers import CLOCK, KeyFacts, explained, problem_key
+from config.venue_answers import CLOCK, ONE_WAY, KeyFacts, explained, problem_key
 
 BUDGET_SECS = 5.0
 # How long one step may take: a distant exchange needs some 0.6 s for a connection with TLS and an answer.
@@ -88,7 +88,7 @@ async def _venue(settings: TradingNodeSettings, venue: VenueName, deadline: floa
     except Exception as error:
         return [
             _refused(settings, venue, "reachable", error, "", began),
-            *_rest(venue, ("clock", *KEY_STEPS), "skipped", "no client could be made"),
+            *_rest(venue, ("clock", *KEY_STEPS), "reachable"),
         ]
     try:
         return await _asked(settings, venue, probe, deadline)
@@ -98,7 +98,6 @@ async def _venue(settings: TradingNodeSettings, venue: VenueName, deadline: floa
 
 async def _asked(settings: TradingNodeSettings, venue: VenueName, probe: Probe, deadline: float) -> list[Finding]:
     credentials = settings.credentials(venue)
-    host = address(probe.url)
     began = time.monotonic()
     try:
         first = await _within(deadline, _sample(probe))
@@ -107,80 +106,108 @@ async def _asked(settings: TradingNodeSettings, venue: VenueName, probe: Probe, 
         second = await _within(deadline, _sample(probe))
     except Exception as error:
         return [
-            _refused(settings, venue, "reachable", error, host, began),
-            *_rest(venue, ("clock", *KEY_STEPS), "skipped", "the exchange does not answer"),
+            _refused(settings, venue, "reachable", error, probe.url, began),
+            *_rest(venue, ("clock", *KEY_STEPS), "reachable"),
         ]
     offset_ms, trip_ms = min(first, second, key=lambda sample: sample[1])
-    answers = f"{host} answers, {trip_ms:.0f} ms there and back"
+    answers = f"{address(probe.url)} answers, {trip_ms:.0f} ms there and back"
     clock = finding(_step(venue, "clock"), judged_clock(venue, offset_ms, trip_ms), time.monotonic() - reached)
     findings = [finding(_step(venue, "reachable"), ("ok", answers), reached - began), clock]
     if not credentials.has_key:
-        return [*findings, *_rest(venue, KEY_STEPS, "skipped", "no key: public data only")]
-    if clock.state == "error":
-        why = "not asked: with this clock every signed request is refused"
-        return [*findings, *_rest(venue, KEY_STEPS, "skipped", why)]
-    return [*findings, *await _key(settings, venue, probe, deadline, host)]
+        why = "no key: public data only"
+        return [*findings, *(finding(_step(venue, step), ("skipped", why)) for step in KEY_STEPS)]
+    if clock.state == "error":  # with that clock every signed request is refused
+        return [*findings, *_rest(venue, KEY_STEPS, "clock")]
+    return [*findings, *await _key(settings, venue, probe, deadline)]
 
 
-async def _key(
-    settings: TradingNodeSettings, venue: VenueName, probe: Probe, deadline: float, host: str
-) -> list[Finding]:
+async def _key(settings: TradingNodeSettings, venue: VenueName, probe: Probe, deadline: float) -> list[Finding]:
     environment = settings.credentials(venue).environment
     began = time.monotonic()
     try:
         facts = await _within(deadline, probe.key_facts())
     except Exception as error:
         return [
-            _refused(settings, venue, "key", error, f"{host} ({environment})", began),
-            *_rest(venue, KEY_STEPS[1:], "skipped", "the exchange did not say, see its key"),
+            _refused(settings, venue, "key", error, probe.url, began),
+            *_rest(venue, KEY_STEPS[1:], "key"),
         ]
-    valid = finding(_step(venue, "key"), ("ok", f"is valid for {environment} at {host}"), time.monotonic() - began)
+    well = f"the key is valid for {environment} at {address(probe.url)}"
+    valid = finding(_step(venue, "key"), ("ok", well), time.monotonic() - began)
     verdicts = {step: judge(venue, facts, settings.credentials(venue)) for step, judge in JUDGES.items()}
     return [
         valid,
-        *(finding(_step(venue, step), _placed(settings, venue, verdict)) for step, verdict in verdicts.items()),
+        *(
+            finding(_step(venue, step), _placed(settings, venue, each) if isinstance(each, Problem) else each)
+            for step, each in verdicts.items()
+        ),
     ]
 
 
 async def _sample(probe: Probe) -> tuple[float, float]:
-    """Return by how much the exchange's clock is ahead of ours, and how long the answer took, both in milliseconds."""
+    """Return by how much the exchange's clock is ahead of this machine's, and how long the answer took, both in milliseconds."""
     sent, begun = time.time() * 1e3, time.perf_counter()
     told = await probe.time_ms()
     trip_ms = (time.perf_counter() - begun) * 1e3
     return told - (sent + trip_ms / 2), trip_ms
 
 
+class _LateError(TimeoutError):
+    """An answer that did not come; says within which time."""
+
+
 async def _within[T](deadline: float, asking: Awaitable[T]) -> T:
-    """Return the answer; TimeoutError after a step's time, or the end of the budget."""
-    return await asyncio.wait_for(asking, max(0.0, min(STEP_SECS, deadline - time.monotonic())))
+    """Return the answer; ``_LateError`` after a step's time or at the end of the budget."""
+    limit = max(0.0, min(STEP_SECS, deadline - time.monotonic()))
+    try:
+        return await asyncio.wait_for(asking, limit)
+    except TimeoutError:
+        raise _LateError(f"nothing within {limit:.1f} s") from None
 
 
 def _refused(
-    settings: TradingNodeSettings, venue: VenueName, step: str, error: Exception, where: str, began: float
+    settings: TradingNodeSettings, venue: VenueName, step: str, error: Exception, url: str, began: float
 ) -> Finding:
+    """Return what a refusal means, with what was asked where; ``url`` is empty if nothing was."""
     credentials = settings.credentials(venue)
     pair = (credentials.api_key, credentials.api_secret, credentials.proxy_url)
-    problem = explained(venue, error, [value.get_secret_value() for value in pair if value is not None])
-    told = replace(problem, message=f"{problem.message}; asked at {where}") if where else problem
-    return finding(_step(venue, step), _placed(settings, venue, told), time.monotonic() - began)
+    secrets = [value.get_secret_value() for value in pair if value is not None]
+    told = _placed(settings, venue, explained(venue, error, secrets))
+    if isinstance(error, _LateError):
+        # Once the clock was told a connection stood: then it is not the way that fails.
+        since = ", though it told its clock" if step == "key" else ""
+        told = replace(told, message=f"{told.message} ({error}{since})", origin=None)
+    if url:
+        tried = f"{told.key} was tried" if told.code == "TN505" and told.origin is not None else "asked"
+        where = f"{address(url)} ({credentials.environment})" if step == "key" else address(url)
+        told = replace(told, message=f"{told.message}; {tried} at {where}")
+    if url and classify(url) == "other":
+        told = replace(told, message=f"{told.message}, which is not {venue}'s own host")
+        if told.code == "TN617":
+            fix = f"see that {address(url)} works and passes on to {venue}, or remove {told.key} to ask the exchange itself"
+            told = replace(told, fix=fix)
+    return finding(_step(venue, step), told, time.monotonic() - began)
 
 
 def _step(venue: str, step: str) -> str:
     return f"{venue.lower()}.{step}"
 
 
-def _rest(venue: str, steps: tuple[str, ...], state: State, why: str) -> list[Finding]:
-    return [finding(_step(venue, step), (state, why)) for step in steps]
+def _rest(venue: str, steps: tuple[str, ...], failed: str) -> list[Finding]:
+    """Return that ``steps`` were left out, since ``failed`` left nothing to look at."""
+    return [finding(_step(venue, step), ("skipped", f"not looked at: see {_step(venue, failed)}")) for step in steps]
 
 
-def _placed(settings: TradingNodeSettings, venue: str, verdict: Verdict) -> Verdict:
-    """Return a problem with the place of the setting that it is told under, where somebody set it."""
-    if not isinstance(verdict, Problem):
-        return verdict
-    problem = verdict
+# What is wrong at the exchange, whatever the settings say.
+ELSEWHERE = ("TN328", "TN510")
+
+
+def _placed(settings: TradingNodeSettings, venue: str, problem: Problem) -> Problem:
+    """Return a problem with the name and the place of the setting that it is told under, where somebody set it."""
     name = problem.key.removeprefix(f"{venue}_").lower()
     origin = settings.origins.get(f"{venue.lower()}.{name}")
-    return problem if origin is None else replace(problem, key=origin.key, origin=origin)
+    if origin is None:
+        return problem
+    return replace(problem, key=origin.key, origin=None if problem.code in ELSEWHERE else origin)
 
 
 def _of_key(code: str, venue: str, message: str, fix: str) -> Problem:
@@ -189,26 +216,26 @@ def _of_key(code: str, venue: str, message: str, fix: str) -> Problem:
 
 
 def judged_clock(venue: str, offset_ms: float, trip_ms: float) -> Verdict:
-    """Return what to say of our clock.
+    """Return what to say of this machine's clock.
 
     Parameters
     ----------
     venue : str
         Whose clock it was compared with.
     offset_ms : float
-        By how many milliseconds that clock is ahead of ours, corrected by half of the way there and back.
+        By how many milliseconds that clock is ahead of this machine's, corrected by half of the way there and back.
     trip_ms : float
-        Milliseconds there and back; half of it is how far the offset may be wrong, which is counted in our favour.
+        Milliseconds there and back; half of it is how far the offset may be wrong, which is counted in its favour.
 
     """
     behind = offset_ms > 0
     side = "behind" if behind else "ahead of"
-    words = f"our clock is {_span(abs(offset_ms))} {side} {venue}'s, give or take {trip_ms / 2:.0f} ms"
+    words = f"this machine's clock is {_span(abs(offset_ms))} {side} {venue}'s, give or take {trip_ms / 2:.0f} ms"
     sure = abs(offset_ms) - trip_ms / 2
     limit = BEHIND_MAX_MS if behind else AHEAD_MAX_MS
     if sure >= limit:
-        why = f"it refuses what is more than {'5 s old' if behind else '1 s ahead'}"
-        return Problem("TN615", venue, f"{words}; {why}", CLOCK)
+        why = f"refuses what is more than {'5 s old' if behind else '1 s ahead'}"
+        return Problem("TN615", venue, f"{words}; {venue} {why}", CLOCK)
     if sure > OFF_MS:
         return Problem("TN324", venue, f"{words}; more than {OFF_MS} ms is the sign of a clock not kept", CLOCK)
     return "ok", words
@@ -224,7 +251,8 @@ def _trading(venue: str, facts: KeyFacts, _: ExchangeCredentials) -> Verdict:
     if facts.may_trade:
         return "ok", "may trade"
     fix = "allow trading on the key's page, or use a key that may trade"
-    return _of_key("TN509", venue, f"{venue} lets the key read only: {facts.barrier}", fix)
+    fix += "; if it is allowed there, ask the exchange's support about the account" if facts.is_barred else ""
+    return _of_key("TN509", venue, f"{venue} {facts.barrier}", fix)
 
 
 def _account(venue: str, facts: KeyFacts, _: ExchangeCredentials) -> Verdict:
@@ -240,15 +268,17 @@ def _position_mode(venue: str, facts: KeyFacts, credentials: ExchangeCredentials
         why = "spot has no positions" if spot else facts.untold.get("hedged", "the exchange does not tell")
         return ("skipped" if spot else "unknown"), why
     if not facts.hedged:
-        return "ok", "one-way mode"
+        return "ok", f"one-way mode{f' (looked at {", ".join(facts.asked)})' if facts.asked else ''}"
     what = ", ".join(facts.hedged)
-    fix = "set one-way mode at the exchange; it wants positions and orders closed first"
-    if facts.hedge_matters:
-        # Nautilus' Binance client refuses to connect, since it sends reduce-only; Bybit refuses each order without a side.
-        message = f"{venue} keeps long and short apart (hedge mode, {what}); the node needs one-way mode"
+    fix = f"close all positions and orders{f' of {what}' if facts.asked else ''}, {ONE_WAY}"
+    if not facts.asked:  # Nautilus' Binance client refuses to connect, since it sends reduce-only
+        message = f"{venue} keeps long and short apart (hedge mode, {what}); this node works in one-way mode"
         return _of_key("TN510", venue, message, fix)
-    message = f"{venue} keeps long and short apart for {what} (hedge mode); orders for such a symbol are refused"
-    return _of_key("TN328", venue, message, fix)
+    # Bybit refuses each order without a side.
+    refuses = f"this node works in one-way mode, and {venue} refuses its orders; looked at {', '.join(facts.asked)}"
+    if facts.hedge_matters:
+        return _of_key("TN510", venue, f"{venue} keeps long and short apart (hedge mode, {what}); {refuses}", fix)
+    return _of_key("TN328", venue, f"{what} is in hedge mode at {venue}; {refuses}", fix)
 
 
 def _withdrawals(venue: str, facts: KeyFacts, _: ExchangeCredentials) -> Verdict:

@@ -6,7 +6,8 @@ import contextlib
 import io
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -127,16 +128,28 @@ def versions() -> dict[str, str]:
 
 
 def print_findings(findings: Sequence[Finding]) -> None:
-    """Print what each step of the preflight found as an aligned table; the problems are told after it."""
+    """Print what each step of the preflight found as an aligned table, skipped ones in few rows; problems are told after it."""
     from rich.text import Text
 
     table = _columns("step", "state", "ms", "found")
-    for one in findings:
-        milliseconds = f"{one.seconds * 1000:,.1f}" if one.seconds else ""
+    for step, one in _rows(findings):
+        milliseconds = f"{one.seconds * 1000:,.1f}" if one.seconds and one.state != "skipped" else ""
         table.add_row(
-            Text(one.step), Text(one.state, STATES[one.state]), Text(milliseconds, justify="right"), Text(one.detail)
+            Text(step), Text(one.state, STATES[one.state]), Text(milliseconds, justify="right"), Text(one.detail)
         )
     _print(Text(", ".join(f"{name} {number}" for name, number in versions().items()) + "\n", style="dim"), table)
+
+
+def _rows(findings: Sequence[Finding]) -> Iterator[tuple[str, Finding]]:
+    """Yield each finding with its step; of steps that were skipped one after the other for one reason the first for all."""
+
+    def alike(numbered: tuple[int, Finding]) -> object:
+        number, one = numbered
+        return (one.step.partition(".")[0], one.detail) if one.state == "skipped" else number
+
+    for _, group in groupby(enumerate(findings), alike):
+        first, *others = (one for _, one in group)
+        yield f"{first.step.partition('.')[0]}, {len(others) + 1} further steps" if others else first.step, first
 
 
 def print_stored(stored: Stored) -> None:

@@ -36,9 +36,13 @@ class KeyFacts:
     may_trade : bool, optional
         Whether orders are taken; if not, ``barrier`` says what is in the way.
     barrier : str
-        Which of the venue's answers says that it may not trade.
+        Which of the venue's answers says that it may not trade, as a sentence without subject.
+    is_barred : bool
+        Whether the account may be in the way, and not the key's rights alone.
     hedged : tuple of str, optional
         For what long and short are kept apart; empty for one-way mode.
+    asked : tuple of str
+        The symbols that were asked about; empty where the mode is the account's.
     hedge_matters : bool
         Whether orders are sure to meet that mode.
     may_withdraw, any_address : bool, optional
@@ -54,7 +58,9 @@ class KeyFacts:
     misfit: str = ""
     may_trade: bool | None = None
     barrier: str = ""
+    is_barred: bool = False
     hedged: tuple[str, ...] | None = None
+    asked: tuple[str, ...] = ()
     hedge_matters: bool = True
     may_withdraw: bool | None = None
     any_address: bool | None = None
@@ -63,7 +69,11 @@ class KeyFacts:
 
 
 PAGE = "compare with the key's page at the exchange: which environment it is for, its addresses, its permissions"
-CLOCK = "compare the clock with `timedatectl`; turn on NTP with `timedatectl set-ntp true`, or install chrony"
+CLOCK = (
+    "`timedatectl` must say 'System clock synchronized: yes': run `timedatectl set-ntp true`, or install chrony; "
+    "in a container mend the host's clock"
+)
+ONE_WAY = "then set position mode: one-way in the exchange's settings for derivatives"
 PAIR = "copy key and secret again, both from the same key; Binance and Bybit show the secret once, when it is made"
 WAIT = "wait before starting again, and look what else asks from this address: every try makes it longer"
 LATER = "look at the exchange's status page, then start again"
@@ -71,19 +81,18 @@ PLACE = "run where the exchange serves; a proxy that goes around its rules can c
 
 REFUSED = Answer(
     "TN505",
-    "refuses the key: it is unknown, deleted, for another environment, used from an address that it does not allow, "
-    "or without the right for this",
+    "refuses the key: it is for another environment, does not allow this machine's address, lacks a right, or was deleted",
     PAGE,
 )
 NOT_A_KEY = Answer("TN505", "refuses the key: its text has not the form of a key", PAIR)
-UNKNOWN_KEY = Answer("TN505", "does not know the key: it is mistyped, deleted, or for another environment", PAGE)
+UNKNOWN_KEY = Answer("TN505", "does not know the key: it is for another environment, mistyped, or deleted", PAGE)
 WRONG_SECRET = Answer("TN505", "refuses the signature: the secret does not belong to the key", PAIR)
 WRONG_ADDRESS = Answer("TN505", "refuses the key from this machine's address", "add the address on the key's page")
 LOCKED = Answer("TN505", "has locked the key", "unlock it at the exchange, or make a new one there")
 EXPIRED = Answer("TN505", "says that the key has expired", "renew it at the exchange, or make a new one there")
 NO_RIGHT = Answer("TN505", "refuses the key a right that is needed", "grant the right on the key's page")
 READ_ONLY = Answer("TN509", "does not let the key or its account trade", "allow trading on the key's page")
-HEDGED = Answer("TN510", "keeps long and short apart (hedge mode)", "set one-way mode at the exchange; close all first")
+HEDGED = Answer("TN510", "keeps long and short apart (hedge mode)", f"close all positions and orders, {ONE_WAY}")
 OTHER_ACCOUNT = Answer("TN511", "does not serve this kind of account", "see which kind of account the key belongs to")
 BAD_TIME = Answer("TN615", "refuses the time of the request: the clocks differ by more than it allows", CLOCK)
 TOO_MANY = Answer("TN616", "has had too many requests from here", WAIT)

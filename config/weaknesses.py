@@ -169,7 +169,7 @@ def passwords_are_strong(settings: TradingNodeSettings) -> Iterator[Problem]:
     if password and is_placeholder(password):
         key = spelled(settings, "redis.password")
         message = f"the password in {key} is a placeholder, or one of the first that anybody tries"
-        fix = "give the server a random one, such as `openssl rand -hex 32` prints"
+        fix = "give the server a random one, such as `openssl rand -hex 32` prints, and change both together"
         yield Problem("TN316", key, message, fix, origin=place(settings, "redis.password"))
 
 

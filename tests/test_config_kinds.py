@@ -131,9 +131,9 @@ def test_a_page_without_an_example_has_no_place_for_one() -> None:
     expected = (
         "## TN811: Redis would be wiped at start\n\n"
         "*exit code 8: refused for safety*\n\n"
-        "The configuration that was built has `flush_on_start`, with which Nautilus empties the whole Redis database: the books\n"
-        "of every trader in it, not only of this one. No setting can do that, so this is a defect of the program, found by the\n"
-        "last look at what was built. Nothing was started, and nothing was deleted.\n\n"
+        "The configuration that was built has `flush_on_start`, with which Nautilus empties the whole Redis database: the saved\n"
+        "orders and positions of every trader in it, not only of this one. No setting can do that, so this is a defect of the\n"
+        "program, found by the last look at what was built. Nothing was started, and nothing was deleted.\n\n"
         "**Cure.** Do not run it. Report it with the settings that `tradingnode show` prints; secrets are hidden there.\n\n"
         "it says:\n\n"
         "```text\n"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pwd
 import shutil
 import stat
 import subprocess
@@ -44,8 +45,10 @@ def test_directories_are_made_and_left_empty(tmp_path: Path) -> None:
 
 def test_a_directory_that_nothing_writes_to_is_not_made(tmp_path: Path) -> None:
     chosen = settings(tmp_path, streaming=None, logging={"log_level_file": "OFF"})
-    states = {each.step: each.state for each in check_disk(chosen)}
-    assert ("ok", "skipped", "skipped") == tuple(states[step] for step in WRITABLE)
+    found = {each.step: each for each in check_disk(chosen)}
+    assert ("ok", "skipped", "skipped") == tuple(found[step].state for step in WRITABLE)
+    assert "NAUTILUS_LOG_LEVEL_FILE is OFF" == found["disk.logs"].detail
+    assert "NAUTILUS_CATALOG_PATH is not set" == found["disk.catalog"].detail
     assert [] == list(chosen.state_directory.iterdir())
 
 
@@ -58,12 +61,53 @@ def test_a_file_in_a_directorys_place_is_told_with_its_variable(tmp_path: Path) 
         streaming={"catalog_path": tmp_path / "file" / "catalog"},
     )
     state, logs, catalog = problems(check_disk(chosen))
-    assert f"the state directory {chosen.state_directory} cannot be written: not a directory" == state.message
+    because = f"{tmp_path}/file is a file, not a directory"
+    assert f"the state directory {chosen.state_directory} cannot be written: {because}" == state.message
+    assert (
+        f"move {tmp_path}/file away (the directory is then made), or set NAUTILUS_STATE_DIR to another place"
+        == state.fix
+    )
     assert ("TN604", "NAUTILUS_STATE_DIR") == (state.code, state.key)
     assert ("TN605", "NAUTILUS_LOG_DIRECTORY") == (logs.code, logs.key)
     assert ("TN605", "NAUTILUS_CATALOG_PATH") == (catalog.code, catalog.key)
-    assert f"{tmp_path}/file cannot be written, which NAUTILUS_LOG_DIRECTORY needs" in logs.message
+    assert f"{tmp_path}/file cannot be written, which NAUTILUS_LOG_DIRECTORY needs: {because}" == logs.message
     assert "keep me" == (tmp_path / "file").read_text()
+
+
+@pytest.mark.parametrize("kind", ["file", "link"])
+def test_what_only_lies_below_a_state_directory_that_fails_is_no_second_problem(kind: str, tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    if kind == "file":
+        state.write_text("keep me")
+    else:
+        state.symlink_to(tmp_path / "gone")
+    found = check_disk(settings(tmp_path))
+    (problem,) = problems(found)
+    told = {"file": "a file", "link": "a link that leads nowhere"}[kind]
+    assert f"the state directory {state} cannot be written: {state} is {told}, not a directory" == problem.message
+    see = ("skipped", "not looked at: see disk.state")
+    steps = ("disk.logs", "disk.catalog", "disk.room")
+    assert dict.fromkeys(steps, see) == {each.step: (each.state, each.detail) for each in found[1:]}
+
+
+def test_what_is_wrong_below_a_state_directory_that_fails_is_told(tmp_path: Path) -> None:
+    """The state directory has something in the probe's place, and what lies below it a fault of its own, or none."""
+    chosen = settings(tmp_path)
+    chosen.state_directory.mkdir(parents=True)
+    (chosen.state_directory / f".tradingnode-probe.{os.getpid()}").touch()
+    (chosen.state_directory / "logs").write_text("keep me")
+    found = check_disk(chosen)
+    assert ["TN604", "TN605"] == [problem.code for problem in problems(found)]
+    assert ("disk.catalog", "ok") in [(each.step, each.state) for each in found]
+    assert ("disk.room", "ok") in [(each.step, each.state) for each in found]
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="nobody can write there")
+@pytest.mark.parametrize("folder, fix", [("/proc", "make it writable"), ("/proc/nowhere", "create it, writable")])
+def test_who_has_to_be_let_in_is_named(folder: str, fix: str, tmp_path: Path) -> None:
+    (problem,) = problems(check_disk(settings(tmp_path, logging={"log_directory": Path(folder)})))
+    user = pwd.getpwuid(os.geteuid()).pw_name
+    assert f"{fix} for user {user}, or set NAUTILUS_LOG_DIRECTORY to another place" == problem.fix
 
 
 def test_what_somebody_put_in_the_probes_place_is_not_overwritten(tmp_path: Path) -> None:
@@ -72,9 +116,11 @@ def test_what_somebody_put_in_the_probes_place_is_not_overwritten(tmp_path: Path
     target.write_text("keep me")
     chosen = settings(tmp_path)
     chosen.state_directory.mkdir(parents=True)
-    (chosen.state_directory / f".tradingnode-probe.{os.getpid()}").symlink_to(target)
+    probe = chosen.state_directory / f".tradingnode-probe.{os.getpid()}"
+    probe.symlink_to(target)
     (problem,) = problems(check_disk(chosen))
     assert "TN604" == problem.code
+    assert f"cannot be written: {probe} is in the way" in problem.message
     assert "keep me" == target.read_text()
 
 
@@ -118,14 +164,24 @@ print(json.dumps([each.to_dict() for each in check_disk(settings)]))
 @pytest.mark.parametrize(
     "options, before, step, told",
     [
-        ("size=64m", "true", "disk.room", ("TN613", "64 MiB of 64 MiB free")),
-        ("size=64m", 'head -c 64M /dev/zero > "$1/full"', "disk.state", ("TN604", "no space left on device")),
-        ("size=64m", 'mount -o remount,ro "$1"', "disk.state", ("TN604", "read-only file system")),
+        ("size=64m", "true", "disk.room", ("TN613", "64 MiB of 64 MiB free", "make room, or")),
+        (
+            "size=64m",
+            'head -c 64M /dev/zero > "$1/full"',
+            "disk.state",
+            ("TN604", "no space left on device", "make room on"),
+        ),
+        (
+            "size=64m",
+            'mount -o remount,ro "$1"',
+            "disk.state",
+            ("TN604", "read-only file system", "mount it for writing"),
+        ),
     ],
     ids=["small", "full", "read-only"],
 )
 def test_a_real_file_system_without_room_is_told(
-    options: str, before: str, step: str, told: tuple[str, str], tmp_path: Path
+    options: str, before: str, step: str, told: tuple[str, str, str], tmp_path: Path
 ) -> None:
     """Mounted in a namespace of its own, for which the user need not be root where the system allows it."""
     if shutil.which("unshare") is None or subprocess.run(["unshare", "-Urm", "true"], check=False).returncode:
@@ -143,6 +199,7 @@ def test_a_real_file_system_without_room_is_told(
         check=True,
     )
     (found,) = [each for each in json.loads(ran.stdout) if each["step"] == step]
-    code, words = told
+    code, words, fix = told
     assert code == found["problem"]["code"]
     assert words in found["detail"]
+    assert found["problem"]["fix"].startswith(fix)

@@ -16,6 +16,7 @@ from typing import TextIO
 import pytest
 
 from config.explain import Explanation, explain
+from config.findings import Verdict, finding
 from config.gathering import gather
 from config.kinds import kinds, page
 from config.models import TradingNodeSettings
@@ -25,6 +26,7 @@ from config.report import (
     FILE_WIDTH,
     finish_json,
     print_explanation,
+    print_findings,
     print_kind,
     print_settings,
     say,
@@ -340,6 +342,43 @@ def test_settings_as_json_are_primitives_by_variable(settings: TradingNodeSettin
     } == found["REDIS_PORT"]
     assert (None, []) == (found["REDIS_TIMEOUT"]["origin"], found["REDIS_TIMEOUT"]["overrides"])
     assert "canary" not in json.dumps(found)
+
+
+# --- findings --------------------------------------------------------------------------------------------------------
+
+
+def test_steps_skipped_one_after_the_other_for_one_reason_are_one_row(capsys: pytest.CaptureFixture[str]) -> None:
+    """Of another reason, of another part, or with something between them they are rows of their own."""
+    see: Verdict = ("skipped", "not looked at: see redis.rights")
+    found = [
+        finding("redis.reachable", ("ok", "connected"), 0.0015),
+        finding("redis.loaded", see),
+        finding("redis.version", see, 0.0001),
+        finding("redis.rights", ERROR),
+        finding("redis.writes", see),
+        finding("disk.logs", ("skipped", "NAUTILUS_LOG_LEVEL_FILE is OFF")),
+        finding("disk.catalog", ("skipped", "NAUTILUS_CATALOG_PATH is not set")),
+        finding("venues", ("skipped", "left out")),
+        finding("redis", ("skipped", "left out")),
+        finding("bybit.trading", ("ok", "may trade")),
+        finding("bybit.account", ("ok", "may trade")),
+    ]
+    print_findings(found)
+    _, _, table = capsys.readouterr().out.partition("\n\n")
+    expected = """\
+step                    state    ms   found
+redis.reachable         ok       1.5  connected
+redis, 2 further steps  skipped       not looked at: see redis.rights
+redis.rights            error         REDIS_PORT is '0': no port
+redis.writes            skipped       not looked at: see redis.rights
+disk.logs               skipped       NAUTILUS_LOG_LEVEL_FILE is OFF
+disk.catalog            skipped       NAUTILUS_CATALOG_PATH is not set
+venues                  skipped       left out
+redis                   skipped       left out
+bybit.trading           ok            may trade
+bybit.account           ok            may trade
+"""
+    assert expected == table
 
 
 # --- explanations and pages ------------------------------------------------------------------------------------------

@@ -222,7 +222,9 @@ def test_a_clock_is_judged_by_its_direction_and_by_what_is_sure(
         assert isinstance(verdict, Problem)
         assert code == verdict.code
         assert words in verdict.message
-        assert "timedatectl" in verdict.fix
+        assert verdict.message.startswith("this machine's clock is ")
+        assert "`timedatectl` must say 'System clock synchronized: yes'" in verdict.fix
+        assert "in a container mend the host's clock" in verdict.fix
 
 
 @pytest.mark.parametrize("days, warned", [(7.01, False), (6.99, True), (0.5, True), (-1, True)])

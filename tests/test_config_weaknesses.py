@@ -90,7 +90,7 @@ SHARED = "put the TESTNET environment's own key there, or remove the pair that i
 FAR_FIX = (
     "set REDIS_SSL=true (a publicly trusted certificate is needed), or reach it through a TLS proxy on this machine"
 )
-RANDOM_FIX = "give the server a random one, such as `openssl rand -hex 32` prints"
+RANDOM_FIX = "give the server a random one, such as `openssl rand -hex 32` prints, and change both together"
 MONEY_FIX = (
     "for real money set NAUTILUS_PRESET=production and NAUTILUS_ENVIRONMENT=LIVE; else take preset testnet or sandbox"
 )

@@ -27,6 +27,13 @@ RIGHTS = {
 }
 
 
+BARRED = (
+    "says that this account may not trade (canTrade is false): the key lacks the right, or the account is restricted"
+)
+# Announced as 30 days after the right was given (Binance, "Updates to API Key Permission Rules", 2021).
+NO_END = "the key has no end, but unless it is bound to addresses its right to trade lapses after weeks"
+
+
 class Paths(NamedTuple):
     """Where one market tells its time, an account, and that account's position mode."""
 
@@ -147,12 +154,13 @@ def facts(
     """
     told: Mapping[str, Any] = {} if isinstance(rights, str) else rights
     untold = dict.fromkeys(("may_withdraw", "any_address"), rights) if isinstance(rights, str) else {}
-    barrier = "" if account.get("canTrade", True) else "canTrade is false for the account"
+    is_barred = not account.get("canTrade", True)
+    barrier = BARRED if is_barred else ""
     misfit = ""
     market = credentials.account_type
     if told.get(RIGHTS[market]) is False:
         if market == "SPOT":
-            barrier = barrier or f"{RIGHTS[market]} is false for the key"
+            barrier = barrier or f"lets the key read only ({RIGHTS[market]} is false)"
         else:
             misfit = f"the key has no right to trade futures ({RIGHTS[market]} is false)"
     kind = str(account.get("accountType", market))
@@ -167,8 +175,9 @@ def facts(
         misfit=misfit,
         may_trade=None if "canTrade" not in account and not barrier else not barrier,
         barrier=barrier,
+        is_barred=is_barred,
         hedged=None if "dualSidePosition" not in mode else (market,) if mode["dualSidePosition"] else (),
         may_withdraw=told.get("enableWithdrawals"),
         any_address=None if "ipRestrict" not in told else not told["ipRestrict"],
-        untold={**untold, "expires": "Binance's keys have no end; without a bound address trading ends after a time"},
+        untold={**untold, "expires": NO_END},
     )

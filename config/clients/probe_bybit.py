@@ -20,7 +20,8 @@ from config.venue_answers import KeyFacts, explained
 SYMBOLS_MAX = 3
 USUAL_SYMBOL = "BTCUSDT"
 LINEAR_SUFFIX = "-LINEAR.BYBIT"
-NOT_TOLD = "Nautilus' client does not pass it on; look at the key's page"
+# By Nautilus' client, which leaves it out of the exchange's answer.
+NOT_TOLD = "not told to this program; look at the key's page"
 
 
 class BybitProbe:
@@ -133,8 +134,9 @@ def facts(credentials: BybitCredentials, details: Any, modes: Mapping[str, bool]
         account="unified account" if unified else "classic account",
         misfit="" if unified else "it belongs to a classic account; Nautilus trades the unified one (uta is 0)",
         may_trade=not details.read_only,
-        barrier="readOnly is 1 for the key" if details.read_only else "",
+        barrier="lets the key read only (readOnly is 1)" if details.read_only else "",
         hedged=None if isinstance(modes, str) else tuple(symbol for symbol, apart in modes.items() if apart),
+        asked=() if isinstance(modes, str) else tuple(modes),
         hedge_matters=bool(credentials.instrument_ids),
         expires=_moment(details.expired_at),
         untold={**untold, "expires": "it has no end that the exchange tells"},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 from pathlib import Path
 
@@ -39,9 +40,37 @@ def test_doctor_tells_everything_that_is_wrong_at_once(start: Start, testnet: di
     assert 5 == doctor.wait(30)
     for told in ("cannot be reached", "/proc/nowhere", "-2015", "10003"):
         assert told in doctor.stderr
+    # The worst is told last, and after it whether a node would start.
+    severities = [line.partition(":")[0] for line in doctor.stderr.splitlines() if not line.startswith(" ")]
+    assert ["note", "error"] == list(dict.fromkeys(severities[:-1]))
+    assert doctor.stderr.rindex("cannot be reached") < doctor.stderr.index("-2015")
+    assert re.fullmatch(r"would not start: 4 errors, \d notes?, exit 5; more: .+", doctor.stderr.splitlines()[-1])
     table = [line.split() for line in doctor.stdout.splitlines()]
+    assert 1 == sum("see redis.reachable" in line for line in doctor.stdout.splitlines())
     assert ["redis.reachable", "error"] in [line[:2] for line in table]
     assert ["binance.key", "error"] in [line[:2] for line in table]
+
+
+def test_doctor_says_that_a_node_would_start(start: Start, testnet: dict[str, str], redis: RedisServer) -> None:
+    """With what is only warned of; not where warnings count, nor without the preset that ``run`` wants."""
+    with client(redis) as server:
+        server.config_set("maxmemory-policy", "allkeys-lru")
+        doctors = [
+            start("doctor", "-p", "testnet", *strict, environ=testnet, folder=f"doctor{len(strict)}")
+            for strict in ((), ("--strict",))
+        ]
+        assert [0, 3] == [doctor.wait(30) for doctor in doctors]
+        server.config_set("maxmemory-policy", "noeviction")
+    lines = [doctor.stderr.splitlines()[-1] for doctor in doctors]
+    assert ["would start: 1 warning, ", "would not start: 1 warning, "] == [
+        line[: line.index("1") + 11] for line in lines
+    ]
+    bare = {"NAUTILUS_TRADER_ID": "DOCTOR-001", "NAUTILUS_PREFLIGHT_SKIP": "venues", "NAUTILUS_VENUES": "BINANCE"}
+    bare["NAUTILUS_STATE_DIR"] = testnet["NAUTILUS_STATE_DIR"]
+    for preset, told in (("sandbox", "would start\n"), (None, "would start under a preset (-p)\n")):
+        simulated = {} if preset else {"NAUTILUS_EXECUTION": "SIMULATED"}
+        doctor = start("doctor", *(("-p", preset) if preset else ()), environ=bare | simulated, folder=str(preset))
+        assert (0, told) == (doctor.wait(30), doctor.stderr)
 
 
 def test_health_follows_a_node_from_start_to_kill(start: Start, testnet: dict[str, str], tmp_path: Path) -> None:

@@ -101,7 +101,9 @@ def test_a_good_pair_is_valid_everywhere_and_what_cannot_be_told_is_unknown(
         **dict.fromkeys(("reachable", "clock", "key", "trading", "account", "position_mode", "expiry"), "ok"),
         **dict.fromkeys(("withdrawals", "addresses"), "unknown"),
     } == states(findings, "bybit")
-    assert environment in findings["binance.key"].detail
+    assert findings["binance.key"].detail.startswith(f"the key is valid for {environment} at ")
+    looked_at = {"LINEAR": "one-way mode (looked at BTCUSDT)", "SPOT": "one-way mode"}[product]
+    assert looked_at == findings["bybit.position_mode"].detail
     counts = venue.counts()
     assert (environment == "LIVE") == ("GET /sapi/v1/account/apiRestrictions" in counts)
     assert max(counts.values()) <= 2
@@ -120,22 +122,28 @@ def test_a_refused_key_is_told_for_both_venues_with_exit_code_5(venue: Venue) ->
         assert ExitCode.CREDENTIALS == problem.exit_code
         assert "TESTNET" in problem.message
         assert "ok" == findings[f"{name}.clock"].state
-        assert {"skipped"} == {findings[f"{name}.{step}"].state for step in JUDGES}
+        see = ("skipped", f"not looked at: see {name}.key")
+        assert {see} == {(findings[f"{name}.{step}"].state, findings[f"{name}.{step}"].detail) for step in JUDGES}
+
+
+def from_environment(venue: Venue, folder: Path) -> TradingNodeSettings:
+    """Return settings that know where each of them stands."""
+    environ = {
+        "NAUTILUS_TRADER_ID": "PROBE-001",
+        "NAUTILUS_STATE_DIR": str(folder),
+        "NAUTILUS_VENUES": "BINANCE,BYBIT",
+        "REDIS_HOST": "localhost",
+        **venue.environ(),
+        **{name: CANARIES[name] for name in CANARIES if not name.startswith("REDIS")},
+    }
+    return TradingNodeSettings.from_env(env_file=None, environ=environ, preset="testnet")
 
 
 def test_a_key_of_another_environment_is_told_under_the_variable_that_holds_it(venue: Venue, tmp_path: Path) -> None:
     """The exchange knows other keys only, as a testnet does not know those of the live exchange."""
     venue.keys({"somebody-elses": "secret"})
     try:
-        environ = {
-            "NAUTILUS_TRADER_ID": "PROBE-001",
-            "NAUTILUS_STATE_DIR": str(tmp_path),
-            "NAUTILUS_VENUES": "BINANCE,BYBIT",
-            "REDIS_HOST": "localhost",
-            **venue.environ(),
-            **{name: CANARIES[name] for name in CANARIES if not name.startswith("REDIS")},
-        }
-        findings = asked(TradingNodeSettings.from_env(env_file=None, environ=environ, preset="testnet"))
+        findings = asked(from_environment(venue, tmp_path))
     finally:
         venue.keys({pair["api_key"]: pair["api_secret"] for pair in (BINANCE, BYBIT)})
     for step, name in (("binance.key", "BINANCE_FUTURES_TESTNET_API_KEY"), ("bybit.key", "BYBIT_TESTNET_API_KEY")):
@@ -145,6 +153,39 @@ def test_a_key_of_another_environment_is_told_under_the_variable_that_holds_it(v
         assert problem.origin is not None
         assert name == problem.origin.key
         assert "another environment" in problem.message
+        host, exchange = venue.http.removeprefix("http://"), step.partition(".")[0].upper()
+        where = f"; {name} was tried at {host} (TESTNET), which is not {exchange}'s own host"
+        assert problem.message.endswith(where)
+
+
+def test_a_fault_that_no_setting_has_is_told_without_a_place(venue: Venue, tmp_path: Path) -> None:
+    venue.misbehave("hedge_mode")
+    given = from_environment(venue, tmp_path)
+    found = [asked(given)[f"{name}.position_mode"].problem for name in ("binance", "bybit")]
+    venue.behave()
+    venue.misbehave("hang")
+    found += [asked(given, budget_secs=0.3)[f"{name}.reachable"].problem for name in ("binance", "bybit")]
+    expected = ["TN510", "TN328", "TN617", "TN617"]
+    assert [(code, None) for code in expected] == [(each.code, each.origin) for each in found if each is not None]
+
+
+def test_a_host_that_is_not_the_exchanges_own_is_told_where_it_fails_and_the_exchanges_own_is_not(venue: Venue) -> None:
+    """The own ones are asked through a proxy that is not there: nothing leaves this machine."""
+    venue.misbehave("http_500")
+    host = venue.http.removeprefix("http://")
+    findings = asked(settings(venue))
+    for name in ("BINANCE", "BYBIT"):
+        problem = findings[f"{name.lower()}.reachable"].problem
+        assert problem is not None
+        assert problem.message.endswith(f"; asked at {host}, which is not {name}'s own host")
+        assert f"see that {host} works and passes on to {name}, or remove {name}_BASE_URL_HTTP" in problem.fix
+    own = {"base_url_http": None, "proxy_url": f"http://127.0.0.1:{free_port()}"}
+    findings = asked(settings(venue, binance=own, bybit=own))
+    for name in ("BINANCE", "BYBIT"):
+        problem = findings[f"{name.lower()}.reachable"].problem
+        assert problem is not None
+        assert problem.message.endswith(":443")
+        assert "the proxy" in problem.fix
 
 
 def test_a_secret_of_another_key_is_told_as_such(venue: Venue) -> None:
@@ -163,13 +204,26 @@ def test_a_key_that_may_only_read_is_an_error_with_exit_code_5(venue: Venue, mar
     venue.misbehave("no_trading")
     findings = asked(settings(venue, binance={"account_type": market}))
     assert {"binance.trading": "TN509", "bybit.trading": "TN509"} == problems(findings)
+    binance, bybit = (findings[f"{name}.trading"].problem for name in ("binance", "bybit"))
+    assert binance is not None
+    assert bybit is not None
+    barred = "BINANCE says that this account may not trade (canTrade is false): the key lacks the right, or the account"
+    assert (True, True) == (binance.message.startswith(barred), "support" in binance.fix)
+    assert "BYBIT lets the key read only (readOnly is 1)" == bybit.message
+    assert (True, False) == ("the key's page" in bybit.fix, "support" in bybit.fix)
     assert ["ok", "ok"] == [findings[f"{name}.key"].state for name in ("binance", "bybit")]
 
 
 def test_hedge_mode_is_an_error_where_orders_are_sure_to_meet_it(venue: Venue) -> None:
     """Bybit has the mode by symbol: an error for one that is traded, a warning for one that may not be."""
     venue.misbehave("hedge_mode")
-    assert {"binance.position_mode": "TN510", "bybit.position_mode": "TN328"} == problems(asked(settings(venue)))
+    findings = asked(settings(venue))
+    assert {"binance.position_mode": "TN510", "bybit.position_mode": "TN328"} == problems(findings)
+    problem = findings["bybit.position_mode"].problem
+    assert problem is not None
+    told = "BTCUSDT is in hedge mode at BYBIT; this node works in one-way mode, and BYBIT refuses its orders; looked at BTCUSDT"
+    assert told == problem.message
+    assert problem.fix.startswith("close all positions and orders of BTCUSDT, then set position mode: one-way")
     named = settings(venue, bybit={"instrument_ids": ("ETHUSDT-LINEAR.BYBIT", "BTCUSDT-LINEAR.BYBIT")})
     findings = asked(named)
     assert {"binance.position_mode": "TN510", "bybit.position_mode": "TN510"} == problems(findings)
@@ -251,6 +305,7 @@ def test_a_clock_that_is_off_is_told_with_direction_and_amount(
     for name in ("binance", "bybit"):
         assert words in findings[f"{name}.clock"].detail
         assert ("ok" if code == "TN324" else "skipped") == findings[f"{name}.key"].state
+        assert (code == "TN615") == (f"not looked at: see {name}.clock" == findings[f"{name}.key"].detail)
     assert (code == "TN324") == ("GET /fapi/v2/account" in venue.counts())
 
 
@@ -261,7 +316,9 @@ def test_a_venue_that_fails_is_unreachable_and_the_other_one_is_not(venue: Venue
     venue.misbehave("http_500", "BINANCE")
     findings = asked(settings(venue))
     assert {"binance.reachable": "TN617"} == problems(findings)
-    assert {"skipped"} == {findings[f"binance.{step}"].state for step in ("clock", *KEY_STEPS)}
+    assert {("skipped", "not looked at: see binance.reachable")} == {
+        (findings[f"binance.{step}"].state, findings[f"binance.{step}"].detail) for step in ("clock", *KEY_STEPS)
+    }
     assert "ok" == findings["bybit.key"].state
 
 
@@ -284,7 +341,7 @@ def test_a_venue_that_hangs_costs_no_more_than_the_budget(venue: Venue) -> None:
     findings = asked(settings(venue), budget_secs=0.5)
     assert 0.4 < time.monotonic() - began < 10  # a hang takes longer, on the most loaded of machines
     assert {"binance.reachable": "TN617", "bybit.reachable": "TN617"} == problems(findings)
-    assert "does not answer in time" in findings["bybit.reachable"].detail
+    assert "BYBIT does not answer in time (nothing within 0.5 s); asked at" in findings["bybit.reachable"].detail
 
 
 def test_a_venue_that_hangs_at_the_key_costs_no_more_than_the_budget(venue: Venue) -> None:
@@ -294,6 +351,7 @@ def test_a_venue_that_hangs_at_the_key_costs_no_more_than_the_budget(venue: Venu
     findings = asked(settings(venue), budget_secs=0.5)
     assert time.monotonic() - began < 10
     assert {"binance.key": "TN617", "bybit.key": "TN617"} == problems(findings)
+    assert "s, though it told its clock)" in findings["bybit.key"].detail
     assert ["ok", "ok"] == [findings[f"{name}.clock"].state for name in ("binance", "bybit")]
 
 

@@ -47,7 +47,7 @@ def test_username_is_used() -> None:
     with RedisServer(username="trader", password=PASSWORD) as server:
         assert () == checked(config(server, username="trader", password=PASSWORD))
         (problem,) = checked(config(server, username="trader", password="wrong-password"))
-        assert "refuses user trader" in problem.message
+        assert "refuses user 'trader'" in problem.message
         (problem,) = checked(config(server, password=PASSWORD))
         assert 6 == problem.exit_code
 
@@ -160,6 +160,6 @@ def test_books_of_one_environment_are_never_loaded_into_another(
         server.hset(f"tradingnode:books:{testnet['NAUTILUS_TRADER_ID']}", "BINANCE", "LIVE")
     node = start("run", "-p", "testnet", environ=testnet)
     assert 8 == node.wait(timeout=10)
-    assert "holds the books of" in node.stderr
+    assert "holds saved orders and positions of" in node.stderr
     assert "on BINANCE LIVE; this node would run on TESTNET" in node.stderr
     assert {} == venue.counts()
