@@ -58,11 +58,18 @@ def _start(rounds: Rounds) -> Part:
     return part_start.measure(rounds.nodes)
 
 
+def _watch(rounds: Rounds) -> Part:
+    from benchmarks import part_watch
+
+    return part_watch.measure(rounds.nodes)
+
+
 PARTS: Mapping[str, Callable[[Rounds], Part]] = {
     "config": _config,
     "settings": _settings,
     "check": _check,
     "start": _start,
+    "watch": _watch,
 }
 
 
