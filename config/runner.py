@@ -9,7 +9,7 @@ import re
 import signal
 import sys
 import threading
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -101,6 +101,11 @@ class _Stop:
         self.begin()
         self._loop.call_soon_threadsafe(self.event.set)
 
+    def wish(self) -> None:
+        """Stop because of a signal that arrived while the kernel's own handler stood in our place; again is the same."""
+        self.begin()
+        self.event.set()
+
     def on_shutdown(self, command: ShutdownSystem) -> None:
         """Stop when a component asks for it; when an engine does, it has failed."""
         component = str(command.component_id)
@@ -191,8 +196,11 @@ def run_node(
             tell(readiness, Condition("starting"))
             after.callback(readiness.remove)
         try:
-            node = build_node(config, strategies, loop=loop)
-            handlers = _take_signals(loop, stop)
+            with _noted_signals() as noted:
+                node = build_node(config, strategies, loop=loop)
+                handlers = _take_signals(loop, stop)
+                if noted():
+                    stop.wish()
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
         node.kernel.msgbus.subscribe("commands.system.shutdown", stop.on_shutdown)
@@ -219,7 +227,7 @@ def run_node(
             supervising = _supervise(
                 running, stop, deadlines, started, on_ready, tell_now, attend(running), cancel_on_stop=cancel_on_stop
             )
-            problems = loop.run_until_complete(supervising)
+            problems = _completed(loop, loop.create_task(supervising), stop)
             on_end(node, "failed" if problems else stop.why)
         finally:
             node.dispose()
@@ -230,10 +238,43 @@ def run_node(
     return node
 
 
+@contextlib.contextmanager
+def _noted_signals() -> Iterator[Callable[[], bool]]:
+    """Give a function that tells whether a signal arrived.
+
+    Nautilus' threads take it in spite of our mask, and the kernel's handler, which stands there for a while, forgets it.
+    """
+    reading, writing = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+    before = signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
+
+    def noted() -> bool:
+        with contextlib.suppress(BlockingIOError):
+            return bool(os.read(reading, 64))
+        return False
+
+    try:
+        yield noted
+    finally:
+        signal.set_wakeup_fd(before)
+        os.close(reading)
+        os.close(writing)
+
+
+def _completed(loop: asyncio.AbstractEventLoop, supervising: asyncio.Task[list[Problem]], stop: _Stop) -> list[Problem]:
+    """Run the loop to the end of ``supervising``: a strategy that calls sys.exit() ends the loop under it, not the node."""
+    while True:
+        try:
+            return loop.run_until_complete(supervising)
+        except SystemExit as error:
+            if supervising.done():
+                raise
+            stop.fail(_failed(f"a strategy raised SystemExit({error.code})"))
+
+
 def _take_signals(loop: asyncio.AbstractEventLoop, stop: _Stop) -> dict[signal.Signals, Any]:
     """Take the signals from the kernel, which would let a connecting node spin on, and return the handlers to restore."""
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, lambda: None)  # uvloop removes none before it runs
+        loop.add_signal_handler(number, stop.wish)  # uvloop removes none before it runs
     # What was ignored stays ignored: that is how nohup keeps a process alive.
     mine = [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
     return {number: signal.signal(number, stop.on_signal) for number in mine}
@@ -276,6 +317,8 @@ async def _supervise(
     stop.begin()
     if not await _stopped(running, stop, run, deadlines.stop, cancel_on_stop) and not problems:
         problems.append(_failed(f"the node did not stop within {deadlines.stop:g} s"))
+    if run.done() and not run.cancelled():
+        run.exception()  # what it raised was told, or follows from what was
     await _end_tasks()
     return [*problems, *stop.problems, *_left_open(node, all_of_them=cancel_on_stop)]
 

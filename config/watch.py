@@ -19,6 +19,8 @@ from config.runner import Running
 
 EVERY_SECS = 1.0
 DISK_EVERY_SECS = 10.0
+# States that follow upon RUNNING: a strategy may stop itself before anybody looks.
+PAST = frozenset({"STOPPING", "STOPPED", "DEGRADING", "DEGRADED", "FAULTING", "FAULTED"})
 # Longer than any garbage collection, shorter than what makes a health check fail.
 STALLED_SECS = 3.0
 
@@ -79,7 +81,7 @@ def strategies_look(running: Running) -> Look:
 
     def see(_now: float) -> Mapping[str, str]:
         strategies = running.node.trader.strategies()
-        ran.update(str(strategy.id) for strategy in strategies if strategy.is_running)
+        ran.update(str(strategy.id) for strategy in strategies if strategy.is_running or strategy.state.name in PAST)
         return {
             f"strategy {strategy.id}": f"{strategy.id} is {strategy.state.name}, not RUNNING; nobody tends its orders"
             for strategy in strategies

@@ -388,7 +388,10 @@ def _of_the_node(random: Random, preset: str | None, execution: str) -> dict[str
 
 
 def _streaming(random: Random, *, needed: bool) -> _Group:
-    names = ("FLUSH_INTERVAL_MS", "ROTATION_MODE", "MAX_FILE_SIZE_MB", "ROTATION_INTERVAL_MINS")
+    names = (
+        *("FLUSH_INTERVAL_MS", "ROTATION_MODE", "MAX_FILE_SIZE_MB", "ROTATION_INTERVAL_MINS"),
+        *("CATALOG_MAX_RUNS", "CATALOG_MAX_AGE_DAYS"),
+    )
     said = [f"NAUTILUS_{name}" for name in names if random.random() < 0.5]
     wanted = needed or random.random() < OFTEN
     return _Group({name: VALUES[name](random) for name in ("NAUTILUS_CATALOG_PATH", *said)} if wanted else {})

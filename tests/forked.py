@@ -19,6 +19,12 @@ PRELOADED = [
     "nautilus_trader.adapters.bybit",
     "nautilus_trader.adapters.sandbox.factory",
     "nautilus_trader.persistence.writer",
+    "certifi",
+    "prometheus_client",
+    "pydantic_settings",
+    "redis",
+    "rich.console",
+    "rich.table",
 ]
 # What a test process may take from the environment; everything else would make tests depend on the machine.
 KEPT = re.compile(r"^(PATH|LANG|LC_\w+|TMPDIR|SYSTEMROOT|VIRTUAL_ENV|COVERAGE_\w+|COV_\w+)$")

@@ -71,15 +71,15 @@ def test_nothing_is_looked_at_before_the_node_is_ready() -> None:
 
 
 def test_a_strategy_that_ran_and_does_not_is_told_and_one_that_never_ran_is_not() -> None:
-    def strategy(name: str, running: bool) -> Any:
-        return SimpleNamespace(id=name, is_running=running, state=SimpleNamespace(name="STOPPED"))
+    def strategy(name: str, state: str) -> Any:
+        return SimpleNamespace(id=name, is_running=state == "RUNNING", state=SimpleNamespace(name=state))
 
-    strategies = [strategy("A-001", True), strategy("B-002", False)]
+    strategies = [strategy("A-001", "RUNNING"), strategy("B-002", "READY")]
     running: Any = SimpleNamespace(node=SimpleNamespace(trader=SimpleNamespace(strategies=lambda: strategies)))
     look = strategies_look(running)
     assert {} == look.see(0.0)
-    strategies[0].is_running = False
-    assert ["strategy A-001"] == list(look.see(1.0))
+    strategies[:] = [strategy("A-001", "STOPPED"), strategy("B-002", "READY"), strategy("C-003", "STOPPED")]
+    assert ["strategy A-001", "strategy C-003"] == list(look.see(1.0))
 
 
 def test_a_disk_that_fills_up_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

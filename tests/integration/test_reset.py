@@ -191,7 +191,7 @@ def test_command_needs_no_right_that_a_node_does_not_need(config: RedisConfig, c
     assert COUNTS == delete(limited, "T-1").counts
     assert 0 == stored(config, "T-1").total
     refused = {entry[b"object"] for entry in map(as_mapping, client.execute_command("ACL", "LOG"))}
-    assert refused <= {b"unlink"}
+    assert refused <= {b"unlink", b"client|setinfo"}  # what redis-py says of itself is no loss
 
 
 def as_mapping(entry: Any) -> Mapping[bytes, Any]:
