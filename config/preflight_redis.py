@@ -463,7 +463,7 @@ def _tls_trouble(error: OSError, redis: RedisConfig, roots: str | None, first: b
     """Return what is wrong with TLS and what to do, None where it is not TLS."""
     reason, ended = _reason(error), isinstance(error, ConnectionError | ssl.SSLEOFError)
     if first in (b"+", b"-") or "WRONG_VERSION" in reason:
-        fix = "on this machine set REDIS_SSL=false; over a network set REDIS_PORT to the server's TLS port"
+        fix = "for a Redis on this machine set REDIS_SSL=false; over a network set REDIS_PORT to the server's TLS port"
         return "speaks no TLS, and REDIS_SSL is true", fix
     if isinstance(error, ssl.SSLCertVerificationError):
         other = f"its certificate is refused: {error.verify_message}"
@@ -638,7 +638,7 @@ def _eviction(facts: Mapping[str, str], redis: RedisConfig) -> Verdict:
     words = f"deletes {what} when its memory is full"
     if _number(facts, "maxmemory") == 0:
         words = f"would delete {what} if a memory limit were set; none is set now"
-    fix = _configure("maxmemory-policy noeviction")
+    fix = _configure(redis, "maxmemory-policy noeviction")
     return _problem("TN321", redis, f"{words} (maxmemory-policy is {policy})", fix)
 
 
@@ -662,7 +662,7 @@ def _persistence(facts: Mapping[str, str], redis: RedisConfig) -> Verdict:
 
 def _in_memory(redis: RedisConfig, planned: Reply = None) -> Problem:
     """Return that a crash of the server would lose what it holds; ``planned`` is its answer to ``SNAPSHOTS``."""
-    fix = f"{_configure('appendonly yes')}; do not restart that server before, it would come back empty"
+    fix = f"{_configure(redis, 'appendonly yes')}; do not restart that server before, it would come back empty"
     save = planned[1] if isinstance(planned, list) and len(planned) > 1 else None
     if save == "":
         words = "keeps its data in memory only: AOF and snapshots are off"
@@ -675,9 +675,10 @@ def _in_memory(redis: RedisConfig, planned: Reply = None) -> Problem:
     return _problem("TN322", redis, words, fix)
 
 
-def _configure(setting: str) -> str:
-    """Return how a running server is given a setting that outlives it."""
-    return f"run `redis-cli CONFIG SET {setting}` on that server, then `redis-cli CONFIG REWRITE`"
+def _configure(redis: RedisConfig, setting: str) -> str:
+    """Return how a running server is given a setting that outlives it, with its address: another one may be on this machine."""
+    cli = f"redis-cli -h {redis.host} -p {redis.port}"
+    return f"run `{cli} CONFIG SET {setting}`, then `{cli} CONFIG REWRITE`"
 
 
 def _has_saved(facts: Mapping[str, str]) -> bool:

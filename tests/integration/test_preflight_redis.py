@@ -328,7 +328,10 @@ def test_tls_to_a_plain_port_is_told_at_once() -> None:
         problem = only(checked(server.port, ssl=True, timeout=30), "redis.encrypted", "TN606")
     assert time.monotonic() - began < 1
     assert f"Redis at 127.0.0.1:{server.port} speaks no TLS, and REDIS_SSL is true" == problem.message
-    assert "on this machine set REDIS_SSL=false; over a network set REDIS_PORT to the server's TLS port" == problem.fix
+    assert (
+        "for a Redis on this machine set REDIS_SSL=false; over a network set REDIS_PORT to the server's TLS port"
+        == problem.fix
+    )
 
 
 def test_no_tls_to_a_tls_port_is_told_at_once(papers: Path) -> None:
@@ -586,7 +589,7 @@ def test_eviction_is_warned_of() -> None:
                 problem = only(checked(server.port), "redis.eviction", "TN321")
                 assert problem.is_warning
                 assert f" {words} (maxmemory-policy is {policy})" in problem.message
-        _, _, line = problem.fix.partition("`redis-cli ")
+        _, _, line = problem.fix.partition(f"`redis-cli -h 127.0.0.1 -p {server.port} ")
         admin.execute_command(*line.partition("`")[0].split())
         assert {} == problems(checked(server.port))
 
@@ -627,7 +630,7 @@ def test_memory_only_is_warned_of_until_a_snapshot_is_written() -> None:
         assert problem.is_warning
         assert "AOF and snapshots are off" in problem.message
         assert problem.fix.endswith("do not restart that server before, it would come back empty")
-        _, _, line = problem.fix.partition("`redis-cli ")
+        _, _, line = problem.fix.partition(f"`redis-cli -h 127.0.0.1 -p {server.port} ")
         admin.execute_command(*line.partition("`")[0].split())
         assert ("ok", "it writes every change to disk (AOF)") == state(checked(server.port), "redis.persistence")
         admin.config_set("appendonly", "no")
