@@ -18,7 +18,7 @@ demo: $(STAMP) ## a node against an exchange on this machine: no key, no account
 test: lint ## lint, type check, then every test with the coverage of config/ (at least 90 %)
 	@echo "== pytest"
 	@$(PY) -m coverage erase
-	@$(PY) -m pytest --numprocesses=auto --dist=worksteal --cov --cov-report=term --cov-fail-under=90
+	@$(PY) -m pytest --numprocesses=auto --dist=loadfile --cov --cov-report=term --cov-fail-under=90
 
 lint: $(STAMP) ## ruff, ruff format --check, mypy --strict
 	@echo "== ruff check"

@@ -52,8 +52,9 @@ def _enter(environ: Mapping[str, str], folder: Path, stdout: Path, stderr: Path)
 
 def _tradingnode(args: Sequence[str], environ: Mapping[str, str], folder: Path, stdout: Path, stderr: Path) -> None:
     _enter(environ, folder, stdout, stderr)
-    # A test run under nohup hands on a SIGHUP that is ignored.
+    # A test run under nohup hands on a SIGHUP that is ignored, one in the background of a script a SIGINT.
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     from config.cli import main
 
     sys.argv = ["tradingnode", *args]

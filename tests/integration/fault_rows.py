@@ -98,7 +98,7 @@ class Row(NamedTuple):
         In which it ends, from its start or the signal that is to end it: a bound for hangs, not a measure.
     told : tuple of str
         What is said on stderr or in the log.
-    lease : {'released', 'dead', 'untold'}
+    lease : {'released', 'dead', 'untold', 'any'}
         How its lease stands then. A process that was killed, or ended itself at once, leaves the name of a dead one behind, which
         is no obstacle on this host; so does one whose Redis refuses to write. Untold where Redis is gone.
     slow : bool
@@ -282,9 +282,12 @@ ROWS: tuple[Row, ...] = (
         stopped, start, ready, standing("ready"), sent(TERM)), "running", 0, 30, (STOPPED,)),
     *(Row(f"redis: {name} meanwhile", (start, ready, step, standing("restricted", "refuses to write"), sent(TERM)), "running", 0,
           30, ("restricted (redis): Redis at", "the lease could not be given back"), lease="dead")
-      for name, step in (("full", redis_full), ("disk fails", redis_disk_fails), ("demoted", redis_demoted))),
+      for name, step in (("disk fails", redis_disk_fails), ("demoted", redis_demoted))),
+    # A full Redis refuses to delete, where a full Valkey does.
+    Row("redis: full meanwhile", (start, ready, redis_full, standing("restricted", "refuses to write"), sent(TERM)), "running", 0,
+        30, ("restricted (redis): Redis at",), lease="any"),
     Row("redis: full meanwhile, stop", (given(NAUTILUS_ON_REDIS_LOSS="stop"), start, ready, redis_full), "running", 9, 30,
-        ("refuses to write",), lease="dead"),
+        ("refuses to write",), lease="any"),
     Row("redis: connections dropped", (start, ready, redis_drops_clients, standing("restricted", "redis: "), sent(TERM)),
         "running", 0, 30, ("restricted (redis): the connection to Redis at",)),
     # -- running: venues

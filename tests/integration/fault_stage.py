@@ -46,7 +46,7 @@ LATE = re.compile(
     r'Traceback \(most recent call last\):\n(?:  File "uvloop/loop.pyx", .*\n)+RuntimeError: Event loop is closed\n'
 )
 
-type Lease = Literal["released", "dead", "held", "untold"]
+type Lease = Literal["released", "dead", "held", "untold", "any"]
 
 
 def own() -> dict[str, str]:

@@ -64,7 +64,7 @@ def test_row(row: Row, outcomes: Mapping[str, Future[Outcome]]) -> None:
         assert sentence in outcome.told, outcome.told
     assert [] == outcome.noise, outcome.stderr
     assert not outcome.ready
-    assert row.lease == outcome.lease
+    assert row.lease in ("any", outcome.lease)
     assert () == outcome.leaks
 
 
