@@ -20,7 +20,7 @@ from config.pulse import Pulse
 from config.readiness_file import MAX_AGE_SECS, STATES
 from tests.conftest import CANARIES
 from tests.forked import run_forked
-from tests.integration.test_restart import USD_M
+from tests.integration.markets import USD_M
 from tests.integration.test_restriction import Desk, environ_of, on_node
 from tests.test_config_endpoint import Clock, ask
 from tests.venue.handle import Venue

@@ -7,8 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from pydantic import SecretStr
 from redis import Redis
 
+from config.models import RedisConfig
 from tests.conftest import CANARIES
 from tests.redis_server import RedisServer
 
@@ -50,3 +52,13 @@ def persisted(server: RedisServer, trader_id: str, events: int) -> Callable[[], 
             return bool(sum(redis.llen(key) for key in keys) >= events)
 
     return look
+
+
+def config_of(server: RedisServer) -> RedisConfig:
+    """Return how a node reaches the server."""
+    return RedisConfig(host="127.0.0.1", port=server.port, password=SecretStr(CANARIES["REDIS_PASSWORD"]), timeout=1)
+
+
+def settled(books: dict[str, Any]) -> bool:
+    """Whether the market order is filled and the limit order rests."""
+    return bool(books["positions"]) and ["FILLED", "ACCEPTED"] == [order[2] for order in books["orders"]]

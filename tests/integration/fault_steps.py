@@ -25,7 +25,7 @@ from config.readiness_file import Unreadable, read
 from config.state_dir import READINESS_FILE
 from tests.integration.books import STRATEGIES, holder
 from tests.integration.fault_stage import COMES_WITHIN_SECS, ROOT, Commanded, Stage, own
-from tests.integration.test_preflight_redis import answering, answers, info, under_tls
+from tests.integration.stand_ins import answering, answers, info, under_tls
 from tests.redis_server import free_port
 from tests.venue.handle import MarketName
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.forked import run_forked
-from tests.integration.test_restart import BYBIT_SPOT, LINEAR, Market
+from tests.integration.markets import BYBIT_SPOT, LINEAR, Market
 from tests.integration.test_restriction import BUY, Desk, environ_of, on_node
 from tests.venue.handle import Venue
 

@@ -14,7 +14,7 @@ import pytest
 
 from tests.conftest import CANARIES
 from tests.forked import run_forked
-from tests.integration.test_restart import BINANCE_SPOT, BYBIT_SPOT, Market
+from tests.integration.markets import BINANCE_SPOT, BYBIT_SPOT, Market
 from tests.venue.handle import Venue
 
 CHECKS_WANTED = 4

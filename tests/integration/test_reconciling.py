@@ -20,7 +20,7 @@ from redis import Redis
 
 from tests.conftest import CANARIES
 from tests.integration.books import client
-from tests.integration.test_restart import BINANCE_SPOT
+from tests.integration.markets import BINANCE_SPOT
 from tests.redis_server import RedisServer
 from tests.soak import Kill, Restart, Soak
 from tests.venue.handle import Venue

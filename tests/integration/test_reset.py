@@ -6,7 +6,7 @@ import json
 import socketserver
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,37 +21,13 @@ from config.problems import ConfigError, Problem
 from config.report import print_stored
 from config.reset import BATCH, KINDS, PAGE, delete, refuse_if_held, stored
 from tests.conftest import CANARIES, Start
-from tests.integration.books import holder, persisted, reported
-from tests.integration.test_restart import USD_M, settled
+from tests.integration.books import config_of, holder, persisted, reported, settled
+from tests.integration.markets import USD_M
 from tests.redis_server import RedisServer
 from tests.venue.handle import Venue
 
 # What a node needs anyway, as preflight tries it, beside the lease's own.
 RIGHTS = {"scan", "get", "smembers", "hgetall", "del", *COMMANDS}
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[RedisServer]:
-    """A server of this file's own, empty for each test: everything in it is looked at, and it is paused."""
-    with RedisServer(password=CANARIES["REDIS_PASSWORD"]) as started:
-        yield started
-
-
-@pytest.fixture
-def client(server: RedisServer) -> Iterator[Any]:
-    with Redis(port=server.port, password=CANARIES["REDIS_PASSWORD"]) as found:
-        found.flushall()
-        found.acl_log_reset()
-        yield found
-
-
-@pytest.fixture
-def config(server: RedisServer) -> RedisConfig:
-    return config_of(server)
-
-
-def config_of(server: RedisServer) -> RedisConfig:
-    return RedisConfig(host="127.0.0.1", port=server.port, password=SecretStr(CANARIES["REDIS_PASSWORD"]), timeout=1)
 
 
 def fill(client: Any, trader_id: str) -> None:

@@ -22,7 +22,7 @@ from nautilus_trader.trading.strategy import Strategy
 
 from tests.conftest import CANARIES
 from tests.forked import run_forked
-from tests.integration.test_restart import BINANCE_SPOT, BYBIT_SPOT, LINEAR, USD_M, Market
+from tests.integration.markets import BINANCE_SPOT, BYBIT_SPOT, LINEAR, USD_M, Market
 from tests.key_generators import alphanumeric
 from tests.venue.handle import MarketName, Rows, Venue
 

@@ -9,7 +9,7 @@ import signal
 import threading
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -34,7 +34,8 @@ from config.retention import (
 )
 from tests.conftest import CANARIES
 from tests.forked import run_forked
-from tests.integration.test_restart import USD_M
+from tests.integration.books import config_of
+from tests.integration.markets import USD_M
 from tests.redis_server import RedisServer
 from tests.venue.handle import Venue
 
@@ -42,30 +43,6 @@ NOW = 1_800_000_000.0
 DAYS = 7
 BEFORE = NOW - DAYS * DAY_SECS
 KEY = "trader-T-1:snapshots:positions:P-1"
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[RedisServer]:
-    """A server of this file's own, empty for each test: everything in it is looked at, and it is paused."""
-    with RedisServer(password=CANARIES["REDIS_PASSWORD"]) as started:
-        yield started
-
-
-@pytest.fixture
-def client(server: RedisServer) -> Iterator[Any]:
-    with Redis(port=server.port, password=CANARIES["REDIS_PASSWORD"]) as found:
-        found.flushall()
-        found.acl_log_reset()
-        yield found
-
-
-@pytest.fixture
-def config(server: RedisServer) -> RedisConfig:
-    return config_of(server)
-
-
-def config_of(server: RedisServer) -> RedisConfig:
-    return RedisConfig(host="127.0.0.1", port=server.port, password=SecretStr(CANARIES["REDIS_PASSWORD"]), timeout=1)
 
 
 def record(when: float) -> bytes:
