@@ -3,6 +3,16 @@
 import sys
 
 
+def _stop_in_peace() -> None:
+    """Take the signals that stop a node before the imports, which last long enough to be hit; nothing is begun yet."""
+    import os
+    import signal
+
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup leaves SIGHUP
+            signal.signal(number, lambda *_: os._exit(0))
+
+
 def main() -> None:
     """Run the command of this process' arguments; ends with the documented exit codes."""
     if sys.argv[1:2] == ["health"]:
@@ -11,6 +21,8 @@ def main() -> None:
         from config.health import main as health
 
         sys.exit(health(sys.argv[2:], os.environ))
+    if sys.argv[1:2] == ["run"]:
+        _stop_in_peace()
     from config.cli import main as cli
 
     cli()

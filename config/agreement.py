@@ -25,10 +25,12 @@ from nautilus_trader.model.data import BarType
 from nautilus_trader.model.enums import AccountType
 from nautilus_trader.model.identifiers import InstrumentId
 
+from config.clients.bybit import AcceptingExecutionClient
 from config.problems import Problem
 from config.readiness import FAILED_FOR_SECS
 from config.spelling import nearest
 from config.venue_answers import scrubbed
+from config.watch_venues import streams
 
 # A fill between the venue's answer and a look at the books makes them differ for a moment; a venue may fail to answer once.
 TRIES = 3
@@ -36,6 +38,8 @@ PAUSE_SECS = 0.5
 POLL_SECS = 0.01
 # How long a venue gets to tell all its instruments, for the sentence about one that it does not have.
 NAMES_SECS = 10.0
+# How long a private stream may take to be logged on to after its client says that it is connected; Binance' logon has as much.
+LOGON_SECS = 10.0
 ZERO = Decimal(0)
 
 # What an adapter asks the venue through: Binance's two, and Bybit's.
@@ -52,6 +56,9 @@ COMPARE = (
     "takes over what the exchange tells"
 )
 LOAD_IT = "add it to {venue}_INSTRUMENT_IDS, or close the position at the exchange: the node cannot see what it has not loaded"
+LOG_ON = (
+    "a firewall or proxy that lets the socket open and nothing through, or a key that may not read; the log tells more"
+)
 PRICES = "a position without a price keeps it from that; the log names its instrument"
 OTHER_ORDER = "use the version of nautilus_trader that the lock file names"
 
@@ -146,6 +153,7 @@ class Agreement:
     async def _connected(self, connect: Callable[[], Awaitable[bool]]) -> bool:
         if not await connect():
             return False
+        await self._look_at_streams()
         await self._look_at_instruments()
         await self._look_at_accounts()
         if not self._failed and not self._kernel.exec_engine.reconciliation:
@@ -183,7 +191,21 @@ class Agreement:
     def _all_clients(self) -> list[Any]:
         return [*self._kernel.data_engine._clients.values(), *self._kernel.exec_engine._clients.values()]
 
-    # -- instruments and accounts -------------------------------------------------------------------
+    # -- streams, instruments and accounts ----------------------------------------------------------
+
+    async def _look_at_streams(self) -> None:
+        """See that what tells of fills is logged on to: an adapter says that it is connected once it has asked for that."""
+
+        def missing() -> list[tuple[str, str]]:
+            return [(str(client.id), what) for client in self._clients for what, up in streams(client) if not up]
+
+        def text(name: str, what: str) -> str:
+            return f"execution client {name} is not connected: its socket{what} is not logged on to"
+
+        self._waiting = {f"{name}{what}": text(name, what) for name, what in missing()}
+        for name, what in await self._none_left(missing, LOGON_SECS):
+            self._fail(name, text(name, what), LOG_ON, about=f"{name}{what}")
+        self._waiting.clear()
 
     async def _look_at_instruments(self) -> None:
         wanted = [(f"{text.rpartition('.')[2]}_INSTRUMENT_IDS", text) for text in sorted(self._ids)]
@@ -214,9 +236,9 @@ class Agreement:
                 return await _names_of(provider)
         return ()
 
-    async def _none_left[T](self, missing: Callable[[], list[T]]) -> list[T]:
+    async def _none_left[T](self, missing: Callable[[], list[T]], secs: float | None = None) -> list[T]:
         """Return what is still missing after a while, at once if that is nothing: it may be in the engines' queues."""
-        for _ in range(round(self._tries * self._pause_secs / POLL_SECS)):
+        for _ in range(round((self._tries * self._pause_secs if secs is None else secs) / POLL_SECS)):
             if not missing():
                 return []
             await asyncio.sleep(POLL_SECS)
@@ -345,7 +367,7 @@ class Agreement:
         doubts: dict[InstrumentId, str] | None = None
         error: Exception | None = None
         for left in reversed(range(self._tries)):
-            answer, error = await _asked(partial(client.generate_position_status_reports, self._command()))
+            answer, error = await _asked(partial(_positions, client, self._command()))
             if error is None:
                 apart = self._apart(client, answer or ())
                 # What once agreed is followed from then on by the venue's stream.
@@ -466,6 +488,12 @@ def _what(report: Any) -> str:
 
 def _text(error: BaseException) -> str:
     return f"{type(error).__name__}: {scrubbed(str(error))}"
+
+
+async def _positions(client: Any, command: GeneratePositionStatusReports) -> list[Any]:
+    """Return the client's positions, those included that it keeps to itself."""
+    found = list(await client.generate_position_status_reports(command) or ())
+    return found + (await client.positions_not_loaded() if isinstance(client, AcceptingExecutionClient) else [])
 
 
 async def _asked[T](ask: Callable[[], Awaitable[T]]) -> tuple[T | None, Exception | None]:

@@ -48,7 +48,8 @@ def start_rows(settings: TradingNodeSettings, config: TradingNodeConfig) -> Iter
         yield "strategies", ", ".join(names) or "none"
         yield "guards", "; ".join(_guards(settings))
         orders = "are cancelled" if settings.cancel_on_stop else "stay unless a strategy cancels them"
-        yield "stop", f"within {settings.stop_timeout:g} s; open orders {orders}"
+        halts = "; one that a strategy asked for halts the next start" if settings.halt_on_shutdown else ""
+        yield "stop", f"within {settings.stop_timeout:g} s; open orders {orders}{halts}"
     yield "files", "; ".join(_files(settings))
     if settings.http_port is not None:
         yield "HTTP", f"http://127.0.0.1:{settings.http_port}/ready, /live, /metrics"

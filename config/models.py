@@ -776,6 +776,10 @@ class TradingNodeSettings(_HidesInputs, BaseSettings):
     cancel_on_stop: Annotated[bool, Setting("NAUTILUS_CANCEL_ON_STOP")] = Field(
         False, description="Cancel every open order at the stop; one that stays open makes the exit code 9."
     )
+    halt_on_shutdown: Annotated[bool, Setting("NAUTILUS_HALT_ON_SHUTDOWN")] = Field(
+        False,
+        description="When a strategy asks for the end of its node, halt the next start until `tradingnode resume`, too.",
+    )
     stop_timeout: Annotated[Seconds, Setting("NAUTILUS_STOP_TIMEOUT", "essential")] = Field(
         30.0,
         ge=5,

@@ -116,6 +116,8 @@ class Restriction:
         Asked before every command; without input or output. Where it returns False or raises, opening orders are denied.
     on_change : callable, optional
         Called once with the reasons after each that comes or goes, in the thread that changed them.
+    holds : bool
+        Whether all commands wait in the gate until :meth:`release`: strategies start a moment before the node is ready.
 
     Raises
     ------
@@ -130,6 +132,7 @@ class Restriction:
         *,
         may_trade: Callable[[], bool] | None = None,
         on_change: Callable[[Mapping[str, str]], None] | None = None,
+        holds: bool = False,
     ) -> None:
         if not node.is_built() or node.kernel.is_running():
             raise RuntimeError("a restriction is installed after the node is built and before it is started")
@@ -144,6 +147,7 @@ class Restriction:
         self._may_trade = may_trade
         self._on_change = on_change
         self._sent: deque[Any] = deque(maxlen=SENT_REMEMBERED)
+        self._held: list[Any] | None = [] if holds else None
         self._install(EXECUTION, self._engine.execute, self._sent.append)
         self._install(EMULATOR, kernel.emulator.execute)
         for algorithm in kernel.trader.exec_algorithms():
@@ -181,6 +185,16 @@ class Restriction:
         if known:
             self._changed(f"lifted ({reason}): " + (f"still restricted ({left})" if left else "orders pass again"))
 
+    def release(self, refusal: str | None = None) -> None:
+        """Let pass what was held, in its order, and all that follows; with a ``refusal`` orders that were held are denied."""
+        held, self._held = self._held, None
+        for command in held or ():
+            orders = _orders_of(command)
+            if orders and refusal is not None:
+                self._deny(orders, refusal, {})
+            else:
+                self._bus.send(EXECUTION, command)
+
     def _changed(self, line: str) -> None:
         self._log.warning(line)
         if self._on_change is not None:
@@ -202,6 +216,9 @@ class Restriction:
             ) from error
 
         def gate(command: Any) -> None:
+            if endpoint == EXECUTION and self._held is not None:
+                self._held.append(command)
+                return
             if (self._reasons or self._may_trade is not None) and not self._admits(command):
                 return
             if remember is not None:

@@ -34,6 +34,7 @@ NOT_USED: Mapping[str, tuple[str, ...]] = {
         "on_redis_loss",
         "snapshot_retention_days",
         "cancel_on_stop",
+        "halt_on_shutdown",
     ),
 }
 

@@ -21,12 +21,14 @@ from nautilus_trader.model.events import OrderCancelRejected
 from nautilus_trader.trading.strategy import Strategy
 
 from config.agreement import Agreement
+from config.clients.reconciling import Reconciling
 from config.heartbeat import Condition, keep_beating, looked, tell
 from config.node import build_node
 from config.problems import ExitCode, Problem, raise_errors
 from config.readiness import Connections, connected_clients, is_ready, lacking
 from config.readiness_file import ReadinessFile
 from config.restriction import Restriction, cancel_all, still_open
+from config.strategy_errors import mask_errors
 
 POLL_SECS = 0.01
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
@@ -213,7 +215,9 @@ def run_node(
 
         try:
             agreement = Agreement(node)
-            restriction = Restriction(node, may_trade=may_trade, on_change=lambda _reasons: tell_soon())
+            Reconciling(node)
+            mask_errors(node)
+            restriction = Restriction(node, may_trade=may_trade, on_change=lambda _reasons: tell_soon(), holds=True)
 
             def look() -> Condition:
                 condition = looked(partial(_condition, node, stop, restriction, agreement))
@@ -307,12 +311,14 @@ async def _supervise(
         except Exception as error:
             problems.append(_failed(f"on_ready raised {_text(error)}"))
         else:
+            running.restriction.release()
             await asyncio.wait((run, wish), return_when=asyncio.FIRST_COMPLETED)
     if not problems and run.done() and not wish.done():
         problems.append(_ended(run))
     for task in (wish, *attendants):
         task.cancel()
     stop.event.set()
+    running.restriction.release("the node stops before it was ready")
     say_now()
     stop.begin()
     if not await _stopped(running, stop, run, deadlines.stop, cancel_on_stop) and not problems:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import signal
 import threading
 import time
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
@@ -11,11 +12,11 @@ from functools import partial
 from typing import Any
 
 from nautilus_trader.common.component import Logger
+from nautilus_trader.common.messages import ShutdownSystem
 from nautilus_trader.live.node import TradingNode
 
 from config.banner import Row, aligned, duration, end_rows, found_rows, start_rows
 from config.changes import Changes
-from config.clients.reconciling import Reconciling
 from config.control import serve
 from config.factory import TradingNodeConfigFactory
 from config.halted import OPERATOR, Halt
@@ -26,7 +27,7 @@ from config.pulse import Pulse
 from config.readiness_file import ReadinessFile
 from config.restriction import LEASE
 from config.retention import trim_catalog, trim_snapshots
-from config.runner import Deadlines, Running, run_node
+from config.runner import ENGINES, SIGNALS, Deadlines, Running, run_node
 from config.state_dir import READINESS_FILE
 from config.watch import Look, disk_look, keep_seeing, strategies_look, watch
 from config.watch_loop import LoopWatch
@@ -91,6 +92,7 @@ class Session:
                 preset=settings.preset,
                 role=settings.role,
             )
+            after.callback(_ignore_signals)
             run_node(
                 config,
                 Deadlines(settings.seconds_to_ready, settings.stop_timeout),
@@ -162,13 +164,14 @@ class Session:
         return Endpoint(port, pulse, metrics_of(info, pulse, self.changes, snapshot))
 
     def _attend(self, running: Running) -> Iterator[Coroutine[Any, Any, None]]:
-        Reconciling(running.node)
         with self._lock:
             self._running, early = running, self._early
         for act in early:
             act(running)
         if (why := self.halt.read()) is not None:
             running.restriction.restrict(OPERATOR, why)
+        if self._settings.halt_on_shutdown:
+            running.node.kernel.msgbus.subscribe("commands.system.shutdown", self._halt_next_start)
         yield serve(running, self._settings.state_directory, self.halt)
         yield self._watch_loop()
         looks = [disk_look(self._settings), strategies_look(running)]
@@ -178,6 +181,12 @@ class Session:
         if running.node.kernel.exec_engine.registered_clients:
             looks.append(Look(UnknownOrders(running.node).judge, restricts=True))
         yield watch(running, looks, self.changes)
+
+    def _halt_next_start(self, command: ShutdownSystem) -> None:
+        """Remember that a strategy had enough: whoever starts the node again by itself must not make it trade again."""
+        if (component := str(command.component_id)) not in ENGINES:
+            self.halt.write(f"{component} asked for the end: {command.reason or 'no reason given'}")
+            self._say(f"halted by {component}: the next start takes no new risk until `tradingnode resume`")
 
     def _see_connections(self, outages: Outages, now: float) -> None:
         if self._running is not None and self._running.was_ready():
@@ -231,6 +240,12 @@ class Session:
                 self._early.append(act)
                 return
         act(self._running)
+
+
+def _ignore_signals() -> None:
+    """Let nothing disturb the last steps of a process that ends: a signal would take the place of its exit code."""
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
 
 
 def _restrict(running: Running, reason: str, sentence: str) -> None:

@@ -63,9 +63,14 @@ def connections(node: TradingNode) -> Mapping[str, bool]:
     found: dict[str, bool] = {}
     for kind, engine in (("data", kernel.data_engine), ("execution", kernel.exec_engine)):
         for client in engine._clients.values():
-            look = next((look for known, look in SOCKETS.items() if isinstance(client, known)), _says)
-            found |= {f"{client.id} {kind}{what}": up for what, up in look(client)}
+            found |= {f"{client.id} {kind}{what}": up for what, up in streams(client)}
     return found
+
+
+def streams(client: Any) -> Up:
+    """Yield for each socket of one client what it is for, after a space, and whether it is up now."""
+    look = next((look for known, look in SOCKETS.items() if isinstance(client, known)), _says)
+    yield from look(client)
 
 
 def _is_up(socket: Any) -> bool:

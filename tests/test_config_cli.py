@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 from importlib.metadata import PackageNotFoundError, version
@@ -448,3 +449,18 @@ def test_there_is_no_colour_where_there_is_no_terminal() -> None:
         result = call(command, **{**TESTNET, "NAUTILUS_RECONCILIATION_LOOKBACK_MINS": "60"})
         assert "\x1b[" not in result.output
         assert "warning: " in result.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_signal_in_the_middle_of_the_imports_ends_the_command_in_peace(number: signal.Signals) -> None:
+    environ = {"PATH": os.environ["PATH"], "HOME": str(Path.cwd()), "PYTHONPATH": str(ROOT), **TESTNET}
+    # The interpreter tells each import when it is done; click is one of the first.
+    command = [sys.executable, "-X", "importtime", "-m", "config", "run"]
+    with subprocess.Popen(command, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as ran:
+        assert ran.stderr is not None
+        assert any("click" in line for line in ran.stderr)
+        ran.send_signal(number)
+        output, told = ran.communicate(timeout=60)
+    assert 0 == ran.returncode, told
+    assert "Traceback" not in told
+    assert "" == output

@@ -139,6 +139,7 @@ DEFAULTS: list[tuple[type[BaseModel], dict[str, Any]]] = [
             "external_order_claims": (),
             "snapshot_retention_days": 7,
             "cancel_on_stop": False,
+            "halt_on_shutdown": False,
             "stop_timeout": 30.0,
             "connection_timeout": 30.0,
             "reconciliation_timeout": 30.0,

@@ -211,3 +211,12 @@ def _built_after_a_failure() -> dict[str, Any]:
 def test_a_build_that_failed_leaves_nothing_running() -> None:
     """A second node in the same process can be built, which a kernel that was left behind would not allow."""
     assert {"first": ["TN902"], "second": ["Strategy-000"]} == run_forked(_built_after_a_failure)
+
+
+def _bybit_spot_twice() -> list[dict[str, str]]:
+    config = config_of(bybit=BybitCredentials(**KEYS, product_types=("SPOT",)))
+    return [_outcome(config, []).get("exec", {}) for _ in range(2)]
+
+
+def test_a_script_can_build_a_spot_node_of_bybit_again() -> None:
+    assert [{"BYBIT": "SpotExecutionClient"}] * 2 == run_forked(_bybit_spot_twice)

@@ -157,6 +157,7 @@ BAD: Mapping[str, Mapping[str, str]] = {
     "on_redis_loss": {"NAUTILUS_ON_REDIS_LOSS": "ignore"},
     "snapshot_retention_days": {"NAUTILUS_SNAPSHOT_RETENTION_DAYS": "0"},
     "cancel_on_stop": {"NAUTILUS_CANCEL_ON_STOP": "maybe"},
+    "halt_on_shutdown": {"NAUTILUS_HALT_ON_SHUTDOWN": "maybe"},
 }
 # What is wrong beyond a single value, or in another place than the variable itself.
 ELSEWHERE: list[tuple[str, Mapping[str, str]]] = [

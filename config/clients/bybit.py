@@ -8,7 +8,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from nautilus_trader.accounting.factory import AccountFactory
 from nautilus_trader.adapters.bybit.config import BybitDataClientConfig, BybitExecClientConfig
+from nautilus_trader.adapters.bybit.constants import BYBIT_VENUE
 from nautilus_trader.adapters.bybit.data import BybitDataClient
 from nautilus_trader.adapters.bybit.execution import BybitExecutionClient
 from nautilus_trader.adapters.bybit.factories import (
@@ -20,6 +22,7 @@ from nautilus_trader.cache.cache import Cache
 from nautilus_trader.common.component import LiveClock, MessageBus
 from nautilus_trader.core import nautilus_pyo3
 from nautilus_trader.core.nautilus_pyo3 import BybitEnvironment, BybitMarginMode, BybitProductType
+from nautilus_trader.execution.reports import PositionStatusReport
 from nautilus_trader.live.factories import LiveDataClientFactory, LiveExecClientFactory
 from nautilus_trader.model.enums import OrderStatus
 from nautilus_trader.model.identifiers import ClientOrderId, VenueOrderId
@@ -164,6 +167,22 @@ def only_given_keys() -> Iterator[None]:
         os.environ.update(hidden)
 
 
+def bare_http_client(
+    config: BybitDataClientConfig | BybitExecClientConfig, **options: Any
+) -> nautilus_pyo3.BybitHttpClient:
+    """Return a client for signed reads that knows no instrument; past the cache, which holds one client: the node's."""
+    with only_given_keys():
+        return get_cached_bybit_http_client.__wrapped__(
+            environment=config.environment or BybitEnvironment.MAINNET,
+            api_key=config.api_key,
+            api_secret=config.api_secret,
+            base_url=config.base_url_http,
+            recv_window_ms=config.recv_window_ms,
+            proxy_url=config.proxy_url,
+            **options,
+        )
+
+
 class BybitDataClientFactory(LiveDataClientFactory):
     """Makes :class:`BybitPublicDataClient`."""
 
@@ -209,11 +228,36 @@ class BybitDataClientFactory(LiveDataClientFactory):
 
 
 class AcceptingExecutionClient(BybitExecutionClient):
-    """Nautilus' execution client, which hears of an acceptance however early it comes.
+    """Nautilus' execution client, which hears of an acceptance however early it comes, and of every position.
 
     The stock one drops an acceptance while the books do not have the order as SUBMITTED. Its own OrderSubmitted is then in the
     execution engine's queue, two turns of the event loop away; a turn that takes longer than the exchange is enough to lose it.
     """
+
+    async def positions_not_loaded(self) -> list[PositionStatusReport]:
+        """Return the positions in instruments that were not loaded, of which the stock client says nothing.
+
+        Its part in Rust leaves out what it has no precision for. So another one asks, which has loaded all instruments. Options
+        are not looked at: their instruments are thousands.
+
+        Raises
+        ------
+        ValueError
+            What Nautilus' client raises when it gets no answer.
+
+        """
+        if not self._config.instrument_provider.load_ids:
+            return []
+        client, found = bare_http_client(self._config, max_retries=MAX_RETRIES), []
+        for product_type in (BybitProductType.LINEAR, BybitProductType.INVERSE):
+            if product_type in self._product_types:
+                for instrument in await client.request_instruments(product_type):
+                    client.cache_instrument(instrument)
+                found += await client.request_position_status_reports(
+                    account_id=self.pyo3_account_id, product_type=product_type
+                )
+        reports = map(PositionStatusReport.from_pyo3, found)
+        return [report for report in reports if self._cache.instrument(report.instrument_id) is None]
 
     def _handle_order_status_report_pyo3(self, pyo3_report: nautilus_pyo3.OrderStatusReport) -> None:
         name = pyo3_report.client_order_id
@@ -241,6 +285,8 @@ class BybitExecClientFactory(LiveExecClientFactory):
     @staticmethod
     def create(*args: Any, **kwargs: Any) -> Any:
         """Return the execution client; the arguments are those of Nautilus' factory."""
+        # The stock client registers it for the process, and fails where an earlier node's has done so.
+        AccountFactory.deregister_cash_borrowing(BYBIT_VENUE.value)
         client = BybitLiveExecClientFactory.create(*args, **kwargs)
         # The stock factory names its class itself. The subclasses add no state, so the made client can become one.
         spot = BybitProductType.SPOT in client._product_types

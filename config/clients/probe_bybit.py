@@ -8,11 +8,10 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from nautilus_trader.adapters.bybit.factories import get_cached_bybit_http_client
 from nautilus_trader.core import nautilus_pyo3
 from nautilus_trader.core.nautilus_pyo3 import BybitEnvironment, BybitProductType
 
-from config.clients.bybit import build_bybit_data_client_config, only_given_keys
+from config.clients.bybit import bare_http_client, build_bybit_data_client_config, only_given_keys
 from config.models import BybitCredentials
 from config.venue_answers import KeyFacts, explained
 
@@ -41,21 +40,17 @@ class BybitProbe:
         config = build_bybit_data_client_config(credentials)
         environment = config.environment or BybitEnvironment.MAINNET
         self.url: str = config.base_url_http or nautilus_pyo3.get_bybit_http_base_url(environment)
-        common: dict[str, Any] = {
-            "base_url": self.url,
-            "timeout_secs": math.ceil(timeout_secs),
-            "max_retries": 0,
-            "recv_window_ms": config.recv_window_ms,
-            "proxy_url": config.proxy_url,
-        }
+        limits: dict[str, Any] = {"timeout_secs": math.ceil(timeout_secs), "max_retries": 0}
+        self._client = bare_http_client(config, **limits)
         with only_given_keys():
             # Only this class of Nautilus' has the exchange's clock.
             self._public = nautilus_pyo3.BybitRawHttpClient(
-                demo=environment == BybitEnvironment.DEMO, testnet=environment == BybitEnvironment.TESTNET, **common
-            )
-            # Without the cache, which holds one client: the node's would have to be made again.
-            self._client = get_cached_bybit_http_client.__wrapped__(
-                environment=environment, api_key=config.api_key, api_secret=config.api_secret, **common
+                base_url=self.url,
+                demo=environment == BybitEnvironment.DEMO,
+                testnet=environment == BybitEnvironment.TESTNET,
+                recv_window_ms=config.recv_window_ms,
+                proxy_url=config.proxy_url,
+                **limits,
             )
 
     async def time_ms(self) -> float:

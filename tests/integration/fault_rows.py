@@ -132,11 +132,9 @@ NO_REDIS_STEP, NO_VENUE_STEP = given(NAUTILUS_PREFLIGHT_SKIP="redis"), given(NAU
 UNKNOWN = strategy(MISFIT, does="trades", instrument_id="NOPE-PERP.BINANCE")
 # Nautilus' Bybit client loses, by chance, a refusal that comes within a millisecond: such an order is SUBMITTED for a minute.
 NOT_AT_ONCE = misbehaves("slow", path="/v5/trade", ms=50)
+HALTS = given(NAUTILUS_HALT_ON_SHUTDOWN="true")
 CANCELS = given(NAUTILUS_CANCEL_ON_STOP="true")
 
-OVERLOOKED = "Bybit's client drops what it is told of an instrument that it has not loaded, and the node is ready"
-UNMASKED = "Nautilus writes a strategy's error to its log itself, with the secret in it"
-NOT_LOGGED_ON = "the private stream was never logged on to, and the node is ready"
 OPENED_AGAIN = "a socket that opens and carries nothing is up: found out as the sixth drop, after 4 minutes"
 
 # A table: each row in as few lines as there is room for.
@@ -240,7 +238,7 @@ ROWS: tuple[Row, ...] = (
     *(Row(f"{venue}: private stream fails", (on(venue), without_venue_preflight, misbehaves("http_500", path=path), start),
           "connecting", 7, 30, (f"execution client {venue} ",)) for venue, path in PRIVATE.items()),
     Row("BYBIT: half-open sockets", (on("BYBIT"), without_venue_preflight, misbehaves("half_open"), start, never_ready),
-        "connecting", 7, 30, ("execution client BYBIT ",), defect=NOT_LOGGED_ON),
+        "connecting", 7, 30, ("its socket private is not logged on to",)),
     Row("BINANCE answers, BYBIT does not", (on(*BOTH), without_venue_preflight, misbehaves("hang", venue="BYBIT"), start),
         "connecting", 7, 30, ("execution client BYBIT is not connected",)),
     Row("BINANCE: unknown instrument", (unknown_instrument("BINANCE"), start, never_ready), "connecting", 7, 30,
@@ -262,8 +260,8 @@ ROWS: tuple[Row, ...] = (
           misbehaves(fault, path=path), start), "reconciling", 7, 30, ("error: not ready", f"reconciliation of {venue}"))
       for venue, path in ORDERS.items() for name, fault in (("no answer", "hang"), ("500", "http_500"))),
     *(Row(f"{venue}: position that is not in the books", (holding(venue, rest=False), start, holds_a_position, stopped,
-          other_trader(venue, other), start, never_ready), "reconciling", 7, 30, (" in the books, 0.01",), defect=defect)
-      for venue, other, defect in (("BINANCE", "ETHUSDT-PERP.BINANCE", ""), ("BYBIT", "ETHUSDT-LINEAR.BYBIT", OVERLOOKED))),
+          other_trader(venue, other), start, never_ready), "reconciling", 7, 30, (" in the books, 0.01",))
+      for venue, other in (("BINANCE", "ETHUSDT-PERP.BINANCE"), ("BYBIT", "ETHUSDT-LINEAR.BYBIT"))),
     # -- running: Redis
     Row("redis: frozen for 4 s", (start, ready, redis_paused(4), says("lifted (redis)"), sent(TERM)), "running", 0, 30,
         ("restricted (redis): Redis at", "has not answered for")),
@@ -324,9 +322,12 @@ ROWS: tuple[Row, ...] = (
     *(Row(f"strategy raises in {where}", (raising(where), start), "running", 9, 30, TRACE)
       for where in ("on_start", "on_quote_tick")),
     *(Row(f"strategy raises a secret in {where}", (raising_secrets(where), start), "running", 9, 30,
-          (*TRACE, "leaked ***, as the"), defect=UNMASKED) for where in ("on_start", "on_quote_tick")),
+          (*TRACE, "leaked ***, as the")) for where in ("on_start", "on_quote_tick")),
     Row("strategy leaves with sys.exit", (misfit("exits"), start), "running", 9, 30, ("SystemExit",)),
     Row("strategy asks for the end", (misfit("asks_for_the_end"), start), "running", 0, 30, (STOPPED,)),
+    Row("strategy asks for the end, and the node is started again", (misfit("asks_for_the_end"), HALTS, start, ended(0), start,
+        says("restricted (operator): Misfit-000 asked for the end: the strategy is done")), "running", 0, 30,
+        ("halted by Misfit-000: the next start takes no new risk until `tradingnode resume`",)),
     Row("strategy stops itself", (misfit("stops"), start, ready, asleep(2.5), sent(TERM)), "running", 0, 30,
         ("nobody tends its orders",)),
     Row("strategy holds the loop for 4 s", (misfit("pauses"), start, says("the event loop turns again"), sent(TERM)), "running",
@@ -358,7 +359,7 @@ ROWS: tuple[Row, ...] = (
     *(Row(f"strategy raises in {where}", (raising(where), start, ready, sent(TERM)), "stopping", 9, 30, TRACE)
       for where in ("on_stop", "on_save")),
     Row("strategy raises a secret in on_stop", (raising_secrets("on_stop"), start, ready, sent(TERM)), "stopping", 9, 30,
-        (*TRACE, "leaked ***, as the"), defect=UNMASKED),
+        (*TRACE, "leaked ***, as the")),
     *(Row(f"{first.name}, then {second.name}", (holding("BINANCE"), CANCELS, given(NAUTILUS_STOP_TIMEOUT="40"), start, settled,
           misbehaves("hang"), sent(first), standing("stopping"), sent(second)), "stopping", 128 + second, 10, (), lease="dead")
       for first, second in ((TERM, TERM), (TERM, INT), (HUP, TERM))),

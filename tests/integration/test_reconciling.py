@@ -39,11 +39,10 @@ def live(environ: Mapping[str, str], instruments: Sequence[str], cured: bool) ->
     """Run a node with a Holder for each instrument, which buys, rests an order, and reports, until it is killed."""
     from nautilus_trader.model.identifiers import InstrumentId
 
-    from config.clients.reconciling import Reconciling
     from config.factory import TradingNodeConfigFactory
     from config.models import TradingNodeSettings
     from config.node import build_node
-    from config.runner import Deadlines, Running, run_node
+    from config.runner import Deadlines, run_node
     from tests.integration.strategies import Holder, HolderConfig
 
     folder = Path(environ["HOME"])
@@ -63,12 +62,8 @@ def live(environ: Mapping[str, str], instruments: Sequence[str], cured: bool) ->
         for number, name in enumerate(instruments)
     ]
 
-    def attend(running: Running) -> Iterator[Any]:
-        Reconciling(running.node)
-        return iter(())
-
     if cured:
-        run_node(config, Deadlines(20, 10), strategies, attend=attend)
+        run_node(config, Deadlines(20, 10), strategies)
     else:
         loop = asyncio.new_event_loop()
         asyncio.set_event_loop(loop)
