@@ -88,10 +88,10 @@ def by_hand(values: dict[str, str]) -> dict[str, float]:
 
 def ours(values: dict[str, str]) -> dict[str, float]:
     os.dup2(2, 1)
-    from config import node, runner
     from config.factory import TradingNodeConfigFactory
+    from config.live import node, runner
     from config.models import TradingNodeSettings
-    from config.preflight import STEPS, preflight
+    from config.preflight.steps import STEPS, preflight
 
     watch = Stopwatch()
     load = watch.around("from_env", TradingNodeSettings.from_env)

@@ -46,8 +46,8 @@ def _strategy(fields: dict[str, Any]) -> Any:
 
 def ours(values: dict[str, str], fields: dict[str, Any]) -> None:
     os.dup2(2, 1)  # Nautilus' log; stdout is for the result
+    from config.live.session import Session
     from config.models import TradingNodeSettings
-    from config.session import Session
 
     values = {**values, "NAUTILUS_HTTP_PORT": str(free_port())}
     settings = TradingNodeSettings.from_env(env_file=None, environ=values, preset="testnet")

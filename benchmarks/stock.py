@@ -9,7 +9,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from benchmarks.inputs import SECRETS
 from config.models import Setting, TradingNodeSettings
-from config.variables import KEY_NAMES
+from config.settings.variables import KEY_NAMES
 
 
 def _fields(model: Any) -> dict[str, Any]:

@@ -18,15 +18,7 @@ if TYPE_CHECKING:
     from config.data import build_data_engine_config
     from config.execution import build_exec_engine_config
     from config.factory import TradingNodeConfigFactory
-    from config.getters import (
-        get_binance_credentials,
-        get_bybit_credentials,
-        get_logging_settings,
-        get_redis_config,
-        get_settings,
-        get_streaming_settings,
-    )
-    from config.loading import validate_all
+    from config.live.node import build_node
     from config.logging_config import build_logging_config
     from config.models import (
         BinanceCredentials,
@@ -38,9 +30,17 @@ if TYPE_CHECKING:
         StreamingSettings,
         TradingNodeSettings,
     )
-    from config.node import build_node
     from config.problems import ConfigError
     from config.risk import build_risk_engine_config
+    from config.settings.getters import (
+        get_binance_credentials,
+        get_bybit_credentials,
+        get_logging_settings,
+        get_redis_config,
+        get_settings,
+        get_streaming_settings,
+    )
+    from config.settings.loading import validate_all
     from config.streaming import build_streaming_config
 
 _HOMES = {
@@ -62,17 +62,17 @@ _HOMES = {
     "build_data_engine_config": "data",
     "build_exec_engine_config": "execution",
     "build_logging_config": "logging_config",
-    "build_node": "node",
+    "build_node": "live.node",
     "build_risk_engine_config": "risk",
     "build_sandbox_exec_client_config": "clients.sandbox",
     "build_streaming_config": "streaming",
-    "get_binance_credentials": "getters",
-    "get_bybit_credentials": "getters",
-    "get_logging_settings": "getters",
-    "get_redis_config": "getters",
-    "get_settings": "getters",
-    "get_streaming_settings": "getters",
-    "validate_all": "loading",
+    "get_binance_credentials": "settings.getters",
+    "get_bybit_credentials": "settings.getters",
+    "get_logging_settings": "settings.getters",
+    "get_redis_config": "settings.getters",
+    "get_settings": "settings.getters",
+    "get_streaming_settings": "settings.getters",
+    "validate_all": "settings.loading",
 }
 
 __all__ = [

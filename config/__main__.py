@@ -18,7 +18,7 @@ def main() -> None:
     if sys.argv[1:2] == ["health"]:
         import os
 
-        from config.health import main as health
+        from config.health.command import main as health
 
         sys.exit(health(sys.argv[2:], os.environ))
     if sys.argv[1:2] == ["run"]:

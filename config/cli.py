@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 import click
 
 from config.problems import GRAVITY, ConfigError, ExitCode, Problem, exit_code_of, raise_errors
-from config.report import (
+from config.show.report import (
     finish_json,
     print_explanation,
     print_findings,
@@ -74,7 +74,7 @@ class Asked:
 
     @property
     def layers(self) -> dict[str, Any]:
-        """The same as arguments of :func:`config.gathering.gather`."""
+        """The same as arguments of :func:`config.settings.gathering.gather`."""
         values = {"role": self.role} if self.role is not None else {}
         return {"env_file": self.env_file or ..., "preset": self.preset, "values": values}
 
@@ -86,8 +86,8 @@ def cli() -> None:
 
 
 def _load(asked: Asked, **more: Any) -> Any:
-    from config.loading import load
     from config.models import TradingNodeSettings
+    from config.settings.loading import load
 
     return load(TradingNodeSettings, **asked.layers | more)
 
@@ -139,9 +139,9 @@ def check(asked: Asked, fix: bool) -> None:
 
 
 def _rewrite(asked: Asked) -> None:
-    from config.rewrite import rewrite
-    from config.sources import env_files
-    from config.variables import former_names, secret_names
+    from config.settings.sources import env_files
+    from config.settings.variables import former_names, secret_names
+    from config.show.rewrite import rewrite
 
     former = dict(former_names())
     names = former | {f"{old}_FILE": f"{new}_FILE" for old, new in former.items() if old in secret_names()}
@@ -210,8 +210,8 @@ def explain(asked: Asked, keys: tuple[str, ...]) -> None:
         else:
             print_kind(kinds()[code])
     if settings:
-        from config.explain import explain as explain_setting
-        from config.gathering import gather
+        from config.settings.gathering import gather
+        from config.show.explain import explain as explain_setting
 
         try:
             gathered = gather(**asked.layers)
@@ -261,8 +261,8 @@ def run(
             raise ConfigError(_told(settings))
         tell(_told(settings))
         _forget_secrets()
-        from config.preflight import BEFORE_NAUTILUS, THROUGH_NAUTILUS
-        from config.record import write_record
+        from config.preflight.steps import BEFORE_NAUTILUS, THROUGH_NAUTILUS
+        from config.show.record import write_record
 
         _preflight(settings, asked, BEFORE_NAUTILUS)
         write_record(settings)
@@ -280,7 +280,7 @@ def run(
 
 def _forget_secrets() -> None:
     """Take every secret out of the environment: a strategy that prints it, or raises with it, prints none."""
-    from config.variables import secret_names
+    from config.settings.variables import secret_names
 
     for name in [name for name in os.environ if name.upper() in secret_names()]:
         del os.environ[name]
@@ -292,7 +292,7 @@ def _stop_asked(*_: object) -> None:
 
 def _preflight(settings: Any, asked: Asked, steps: Sequence[str]) -> None:
     """Take the steps, tell what they warn of and what was left out, and raise what keeps a node from running."""
-    from config.preflight import preflight, problems_of
+    from config.preflight.steps import preflight, problems_of
 
     found = preflight(settings, steps)
     problems = problems_of(found)
@@ -304,15 +304,15 @@ def _preflight(settings: Any, asked: Asked, steps: Sequence[str]) -> None:
 
 
 def _run(settings: Any, strategy: str | None, strategy_config: str | None, strategy_config_class: str | None) -> None:
-    from config.session import Session
-    from config.strategies import load_strategy
+    from config.live.session import Session
+    from config.live.strategies import load_strategy
 
     strategies = [] if strategy is None else [load_strategy(strategy, strategy_config, strategy_config_class)]
     Session(settings, say).run(strategies)
 
 
 def _redacted(problem: Problem, settings: Any) -> Problem:
-    from config.record import redacted
+    from config.show.record import redacted
 
     return replace(problem, message=redacted(problem.message, settings))
 
@@ -325,7 +325,7 @@ def doctor(asked: Asked) -> None:
         settings = _load(asked)
     except ConfigError as error:
         _finish(error.problems, asked, "would start")
-    from config.preflight import STEPS, preflight, problems_of
+    from config.preflight.steps import STEPS, preflight, problems_of
 
     found = preflight(settings, tuple(STEPS), claim=False)
     problems = (*_told(settings), *problems_of(found))
@@ -339,7 +339,7 @@ def doctor(asked: Asked) -> None:
 @click.argument("args", nargs=-1, type=click.UNPROCESSED)
 def health(args: tuple[str, ...]) -> None:
     """Tell whether the running node is ready: exit 0, else 7; `health --help` tells more."""
-    from config.health import main as judge_health
+    from config.health.command import main as judge_health
 
     sys.exit(judge_health(args, os.environ))
 
@@ -411,7 +411,7 @@ def flatten(asked: Asked, hands: Hands, message: str, yes: bool) -> None:
 
 
 def _lay_hands(asked: Asked, hands: Hands, command: str, message: str) -> None:
-    from config.hands import done
+    from config.live.hands import done
 
     problems, answer, line = done(hands.folder, command, message, hands.timeout)
     if not asked.as_json and line:
@@ -431,7 +431,7 @@ def reset(asked: Asked, yes: bool) -> None:
         if settings.redis is None:
             say(f"nothing to delete: no Redis is set (REDIS_HOST), so {settings.trader_id} keeps its books in memory")
             _finish(_told(settings), asked, deleted=None)
-        from config.reset import delete, refuse_if_held, stored
+        from config.store.reset import delete, refuse_if_held, stored
 
         found = stored(settings.redis, settings.trader_id)
         refuse_if_held(settings.redis, settings.trader_id)
@@ -462,7 +462,7 @@ def _deleted(done: int, total: int) -> None:
 def schema(form: str, preset: str | None) -> None:
     """Print the reference of all settings, generated from the models, or of all problems."""
     from config.kinds import all_pages
-    from config.reference import as_env, as_json_schema, as_markdown
+    from config.show.reference import as_env, as_json_schema, as_markdown
 
     forms = {"env": lambda: as_env(preset), "md": as_markdown, "json": as_json_schema, "problems": all_pages}
     write(forms[form](), nl=False)

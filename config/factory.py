@@ -10,20 +10,20 @@ from nautilus_trader.common import Environment
 from nautilus_trader.config import ImportableActorConfig, ImportableStrategyConfig, TradingNodeConfig
 
 from config.cache import build_cache_config
+from config.checks.guarantees import broken_guarantees
+from config.checks.order_ids import long_order_ids
 from config.clients import VENUES
 from config.clients.sandbox import build_sandbox_exec_client_config
 from config.data import build_data_engine_config
 from config.execution import build_exec_engine_config
-from config.guarantees import broken_guarantees
-from config.judging import flaws, with_preset
 from config.logging_config import build_logging_config
 from config.masking import MaskedTradingNodeConfig
 from config.models import LoggingSettings, StreamingSettings, TradingNodeSettings
-from config.order_ids import long_order_ids
 from config.problems import Problem, raise_errors
 from config.recorder import build_recorder_config
 from config.risk import build_risk_engine_config
 from config.roles import RECORDER, TRADER
+from config.settings.judging import flaws, with_preset
 from config.streaming import build_streaming_config
 
 # Shares of `stop_timeout`: Nautilus waits the whole of the first after strategies stopped, at most the second for the clients to

@@ -29,12 +29,12 @@ from pydantic import (
 from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError, core_schema
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
 
-from config.endpoints import address, classify
+from config.checks.endpoints import address, classify
 
 if TYPE_CHECKING:
-    from config.layers import Value
     from config.problems import Origin, Problem
-    from config.sources import EnvFiles
+    from config.settings.layers import Value
+    from config.settings.sources import EnvFiles
 
 
 class Setting(NamedTuple):
@@ -256,7 +256,7 @@ class _Section(_HidesInputs):
             With every problem of this section at once.
 
         """
-        from config.loading import load_section
+        from config.settings.loading import load_section
 
         return load_section(cls, env_file=env_file, environ=environ)
 
@@ -617,7 +617,7 @@ class BybitCredentials(ExchangeCredentials):
 
 
 class MergedLayers(PydanticBaseSettingsSource):
-    """Hands the merged layers of :mod:`config.layers` to the settings class: the one source that knows provenance."""
+    """Hands the merged layers of :mod:`config.settings.layers` to the settings class: the one source that knows provenance."""
 
     def __init__(self, settings_cls: type[BaseSettings], tree: Mapping[str, Any]) -> None:
         super().__init__(settings_cls)
@@ -963,7 +963,7 @@ class TradingNodeSettings(_HidesInputs, BaseSettings):
             With every problem at once. Warnings go to the logger ``config``.
 
         """
-        from config.loading import load, log_warnings
+        from config.settings.loading import load, log_warnings
 
         settings = load(cls, env_file=env_file, environ=environ, preset=preset, values=values)
         log_warnings(settings)

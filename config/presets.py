@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from config.credentials import GENERIC, own_names
-from config.endpoints import address, classify
+from config.checks.endpoints import address, classify
 from config.problems import Origin, Problem
 from config.roles import RECORDER, TRADER
-from config.variables import path_of, variables_by_path
+from config.settings.credentials import GENERIC, own_names
+from config.settings.variables import path_of, variables_by_path
 
 if TYPE_CHECKING:
     from config.models import ExchangeCredentials, TradingNodeSettings

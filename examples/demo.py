@@ -205,7 +205,7 @@ def _run(path: Path, seen: Seen, console: Console, status: Any, took: dict[str, 
     # `environ={}`: keys that stand in the shell are no business of a demo.
     settings = TradingNodeSettings.from_env(env_file=path, environ={}, preset="testnet")
     from config.factory import TradingNodeConfigFactory
-    from config.runner import Deadlines, run_node
+    from config.live.runner import Deadlines, run_node
 
     took["imports"] = time.monotonic() - began
     config = TradingNodeConfigFactory.create_testnet(strategies=list(strategies()), settings=settings)

@@ -14,9 +14,9 @@ import tempfile
 from contextlib import chdir
 from pathlib import Path
 
-from config.loading import validate_all
 from config.problems import Problem, exit_code_of
-from config.report import tally
+from config.settings.loading import validate_all
+from config.show.report import tally
 
 DATA = Path(__file__).parent / "data"
 

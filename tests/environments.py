@@ -16,7 +16,7 @@ from pathlib import Path
 from random import Random
 from urllib.parse import quote
 
-from config.variables import former_names, known_names, secret_names
+from config.settings.variables import former_names, known_names, secret_names
 from tests.key_generators import alphanumeric, binance_ed25519_pair, binance_hexadecimal_pair
 
 type Choice = Callable[[Random], str]

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from config.problems import Origin
-from config.sources import ENVIRONMENT
+from config.settings.sources import ENVIRONMENT
 
 # Every place in which a secret may stand.
 PLACES = ("file", "environment", "_FILE in the file", "_FILE in the environment", "secrets directory", "small letters")

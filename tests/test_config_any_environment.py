@@ -25,11 +25,11 @@ import pytest
 
 from config.cli import main, summary
 from config.kinds import kinds
-from config.loading import load
 from config.models import TradingNodeSettings
 from config.problems import ConfigError, Problem, exit_code_of
-from config.record import rows
-from config.variables import former_names, known_names, secret_names, variables_by_path
+from config.settings.loading import load
+from config.settings.variables import former_names, known_names, secret_names, variables_by_path
+from config.show.record import rows
 from tests.environments import MARK, ODD_TEXTS, VALUES, Environment, Odd, control_characters, spoilt
 from tests.forked import run_forked
 

@@ -16,10 +16,10 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
+from config.checks.fingerprints import fingerprint
 from config.cli import cli
-from config.fingerprints import fingerprint
 from config.kinds import all_pages, kinds, page
-from config.reference import as_env, as_json_schema, as_markdown
+from config.show.reference import as_env, as_json_schema, as_markdown
 from tests.key_generators import alphanumeric
 
 # It begins each secret, so that a part of one is found too, and it fits into the shape of a key.

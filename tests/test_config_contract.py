@@ -48,10 +48,10 @@ from nautilus_trader.test_kit.providers import TestInstrumentProvider
 from nautilus_trader.test_kit.stubs.events import TestEventStubs
 from nautilus_trader.test_kit.stubs.execution import TestExecStubs
 
+from config.checks.endpoints import classify
 from config.clients import VENUES
 from config.clients.binance import BinanceExecClientFactory, build_binance_exec_client_config
 from config.clients.bybit import BybitDataClientFactory, build_bybit_data_client_config
-from config.endpoints import classify
 from config.factory import TradingNodeConfigFactory
 from config.models import BinanceCredentials, BybitCredentials, TradingNodeSettings
 

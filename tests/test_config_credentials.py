@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from config.credentials import own_names
 from config.models import TradingNodeSettings
 from config.problems import ConfigError
+from config.settings.credentials import own_names
 
 BINANCE = {"BINANCE_API_KEY": "live-key", "BINANCE_API_SECRET": "live-secret"}
 BYBIT = {"BYBIT_API_KEY": "live-key", "BYBIT_API_SECRET": "live-secret"}

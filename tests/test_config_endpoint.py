@@ -19,12 +19,12 @@ import pytest
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector, CollectorRegistry
 
-from config.changes import Changes
-from config.endpoint import HANDLERS, HEAD_MAX, Endpoint
-from config.heartbeat import Condition, keep_beating
+from config.health.endpoint import HANDLERS, HEAD_MAX, Endpoint
+from config.health.heartbeat import Condition, keep_beating
+from config.health.pulse import Pulse
+from config.health.readiness_file import MAX_AGE_SECS, ReadinessFile
+from config.live.changes import Changes
 from config.problems import ConfigError, ExitCode
-from config.pulse import Pulse
-from config.readiness_file import MAX_AGE_SECS, ReadinessFile
 
 READY = Condition("ready", ("BINANCE", "BYBIT"))
 CANARY = "canary-7c1e"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from config.endpoints import address, classify
+from config.checks.endpoints import address, classify
 
 LIVE = (
     "https://api.binance.com",

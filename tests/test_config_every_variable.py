@@ -11,12 +11,12 @@ import msgspec
 import pytest
 from nautilus_trader.config import ImportableStrategyConfig
 
-from config.banner import start_rows
 from config.factory import TradingNodeConfigFactory
 from config.models import TradingNodeSettings
-from config.preflight import preflight
+from config.preflight.steps import preflight
 from config.problems import ConfigError
-from config.variables import current_names, former_names, secret_names
+from config.settings.variables import current_names, former_names, secret_names
+from config.show.banner import start_rows
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTED = sorted(set(re.findall(r"^#?([A-Z][A-Z0-9_]*)=", (ROOT / ".env.example").read_text(), re.MULTILINE)))

@@ -16,12 +16,11 @@ import pytest
 from click.testing import CliRunner, Result
 
 from config.cli import cli
-from config.explain import Explanation, explain
-from config.gathering import gather
 from config.kinds import kinds, page
 from config.problems import Origin, Problem
-from config.sources import ENVIRONMENT
-from config.variables import (
+from config.settings.gathering import gather
+from config.settings.sources import ENVIRONMENT
+from config.settings.variables import (
     FLAGS,
     KEY_NAMES,
     SPECIAL,
@@ -31,6 +30,7 @@ from config.variables import (
     variables,
     variables_by_path,
 )
+from config.show.explain import Explanation, explain
 from tests.key_generators import alphanumeric
 
 ROOT = Path(__file__).parents[1]

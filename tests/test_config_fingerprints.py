@@ -7,7 +7,7 @@ from random import Random
 
 import pytest
 
-from config.fingerprints import fingerprint
+from config.checks.fingerprints import fingerprint
 from tests.key_generators import alphanumeric, binance_ed25519_pair, binance_hexadecimal_pair, ed25519_pem, pem
 
 RANDOM = Random("fingerprints")

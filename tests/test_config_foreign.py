@@ -8,8 +8,8 @@ from pathlib import Path
 import nautilus_trader
 import pytest
 
-from config.foreign import ANSWERED, OWNERS, READ_BY_NAUTILUS, answered, is_foreign
-from config.variables import known_names
+from config.settings.foreign import ANSWERED, OWNERS, READ_BY_NAUTILUS, answered, is_foreign
+from config.settings.variables import known_names
 
 ROOT = Path(__file__).parents[1]
 PREFIXES = ("NAUTILUS_", "BINANCE_", "BYBIT_", "REDIS_")

@@ -15,14 +15,14 @@ import pytest
 from click.testing import CliRunner, Result
 
 from config.cli import cli
-from config.former import modernise
-from config.gathering import Gathered, gather
-from config.judging import judge
-from config.layers import Merged
 from config.models import TradingNodeSettings
 from config.problems import ConfigError, Origin, Problem
-from config.sources import Entry, Source
-from config.variables import KEY_NAMES, former_names, secret_names, variables
+from config.settings.former import modernise
+from config.settings.gathering import Gathered, gather
+from config.settings.judging import judge
+from config.settings.layers import Merged
+from config.settings.sources import Entry, Source
+from config.settings.variables import KEY_NAMES, former_names, secret_names, variables
 from tests.key_generators import binance_hmac_pair
 from tests.said import Said
 

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 import config
-from config import ConfigError, getters
+from config import ConfigError
+from config.settings import getters
 
 GETTERS = [getattr(getters, name) for name in sorted(vars(getters)) if name.startswith("get_")]
 

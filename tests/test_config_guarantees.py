@@ -13,8 +13,8 @@ from nautilus_trader.common import Environment
 from nautilus_trader.config import CacheConfig, LiveExecClientConfig, TradingNodeConfig
 from nautilus_trader.core.nautilus_pyo3 import BybitEnvironment
 
+from config.checks.guarantees import broken_guarantees
 from config.factory import TradingNodeConfigFactory
-from config.guarantees import broken_guarantees
 from config.models import TradingNodeSettings
 from config.problems import ConfigError, exit_code_of
 

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from config.health import HELP, NOT_READY, OK, OPTIONS, USAGE, main
+from config.health.command import HELP, NOT_READY, OK, OPTIONS, USAGE, main
+from config.health.readiness_file import ReadinessFile, utc
 from config.problems import ExitCode, Problem
-from config.readiness_file import ReadinessFile, utc
 
 ROOT = Path(__file__).parents[1]
 # What would make a health check slow, or has nothing to do with one.
@@ -44,7 +44,7 @@ def file(state: Path) -> ReadinessFile:
 
 
 def health(*args: str, environ: Mapping[str, str], python: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, *python, "-m", "config.health", *args]
+    command = [sys.executable, *python, "-m", "config.health.command", *args]
     return subprocess.run(command, cwd=ROOT, env={"HOME": "/", **environ}, capture_output=True, text=True, timeout=20)
 
 
@@ -180,7 +180,7 @@ def test_a_reader_that_has_gone_does_not_change_the_exit_code(file: ReadinessFil
     file.update("starting")
     reading, writing = os.pipe()
     os.close(reading)
-    command = [sys.executable, "-m", "config.health", "--state-dir", str(state)]
+    command = [sys.executable, "-m", "config.health.command", "--state-dir", str(state)]
     done = subprocess.run(command, cwd=ROOT, stdout=writing, stderr=subprocess.PIPE, timeout=20)
     os.close(writing)
     assert (7, b"") == (done.returncode, done.stderr)
@@ -189,12 +189,18 @@ def test_a_reader_that_has_gone_does_not_change_the_exit_code(file: ReadinessFil
 def test_a_health_check_imports_next_to_nothing(file: ReadinessFile, state: Path) -> None:
     """Not even what the rest of this program needs to tell a problem; its CPU time is only reported."""
     file.update("ready")
-    code = "import os, sys; from config.health import main; sys.exit(main(sys.argv[1:], os.environ))"
+    code = "import os, sys; from config.health.command import main; sys.exit(main(sys.argv[1:], os.environ))"
     command = [sys.executable, "-X", "importtime", "-c", code, "--state-dir", str(state)]
     done = subprocess.run(command, cwd=ROOT, env={"HOME": "/"}, capture_output=True, text=True, timeout=20)
     imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
     assert 0 == done.returncode
-    assert {"config.health", "config.state_dir", "config.readiness_file"} <= imported
+    assert {"config.health.command", "config.state_dir", "config.health.readiness_file"} <= imported
     ours = {name for name in imported if name.startswith("config")}
-    assert {"config", "config.health", "config.state_dir", "config.readiness_file"} == ours
+    assert {
+        "config",
+        "config.health",
+        "config.health.command",
+        "config.state_dir",
+        "config.health.readiness_file",
+    } == ours
     assert set() == HEAVY & {name.partition(".")[0] for name in imported}

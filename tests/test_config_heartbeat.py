@@ -15,9 +15,9 @@ from pathlib import Path
 
 import pytest
 
-from config.heartbeat import Condition, keep_beating
-from config.readiness_file import ReadinessFile, judge, read
-from config.sd_notify import notify
+from config.health.heartbeat import Condition, keep_beating
+from config.health.readiness_file import ReadinessFile, judge, read
+from config.health.sd_notify import notify
 
 ROOT = Path(__file__).parents[1]
 BEAT = 0.02
@@ -59,7 +59,7 @@ def test_a_loop_that_is_stuck_looks_it_and_recovers_when_it_is_not(path: Path) -
         assert live(path, 0.5)
         time.sleep(0.7)
         assert not live(path, 0.5)
-        command = [sys.executable, "-m", "config.health", "--state-dir", str(path.parent), "--max-age", "0.5"]
+        command = [sys.executable, "-m", "config.health.command", "--state-dir", str(path.parent), "--max-age", "0.5"]
         probe = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=20)
         assert 7 == probe.returncode
         assert "its event loop is stuck" in probe.stdout

@@ -14,9 +14,9 @@ from typing import NamedTuple
 import pytest
 from nautilus_trader.adapters.binance.common.credentials import extract_ed25519_private_key, is_ed25519_private_key
 
-from config.fingerprints import fingerprint
-from config.key_shapes import SHAPES, VENUE_NAMES, Oddity, oddities
-from config.placeholders import is_placeholder
+from config.checks.fingerprints import fingerprint
+from config.checks.key_shapes import SHAPES, VENUE_NAMES, Oddity, oddities
+from config.checks.placeholders import is_placeholder
 from tests.key_generators import (
     ALPHANUMERIC,
     BIT_STRING,

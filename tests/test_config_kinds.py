@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
+from config.checks.placeholders import is_placeholder
 from config.cli import main
 from config.kinds import EXITS, Kind, all_pages, kinds, page, unknown_code
-from config.loading import validate_all
-from config.placeholders import is_placeholder
 from config.problems import SEVERITIES, ExitCode
-from config.variables import is_key
+from config.settings.loading import validate_all
+from config.settings.variables import is_key
 
 ROOT = Path(__file__).parents[1]
 SOURCES = sorted((ROOT / "config").rglob("*.py"))

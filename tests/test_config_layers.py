@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from config.layers import Layer, Value, layer_of, layer_of_call, merge
 from config.problems import Origin
-from config.sources import read_environ
+from config.settings.layers import Layer, Value, layer_of, layer_of_call, merge
+from config.settings.sources import read_environ
 
 PAIR = {"BINANCE_API_KEY": "key", "BINANCE_API_SECRET": "secret"}
 

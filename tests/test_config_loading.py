@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from config.loading import load
 from config.models import BinanceCredentials, RedisConfig, TradingNodeSettings
 from config.problems import ConfigError, Origin, Problem
+from config.settings.loading import load
 from tests.key_generators import binance_hmac_pair, bybit_hmac_pair
 
 DATA = Path(__file__).parent / "data"

@@ -12,12 +12,12 @@ from nautilus_trader.model.enums import OrderSide
 from prometheus_client.exposition import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from config.changes import Changes
-from config.endpoint import Endpoint
-from config.heartbeat import Condition
-from config.metrics import Snapshot, metrics_of, node_info, snapshot_of
-from config.pulse import Pulse
-from config.readiness_file import MAX_AGE_SECS, STATES
+from config.health.endpoint import Endpoint
+from config.health.heartbeat import Condition
+from config.health.metrics import Snapshot, metrics_of, node_info, snapshot_of
+from config.health.pulse import Pulse
+from config.health.readiness_file import MAX_AGE_SECS, STATES
+from config.live.changes import Changes
 from tests.conftest import CANARIES
 from tests.forked import run_forked
 from tests.integration.markets import USD_M

@@ -21,8 +21,8 @@ from nautilus_trader.config import (
 from nautilus_trader.trading.strategy import Strategy
 
 from config.factory import TradingNodeConfigFactory
+from config.live.node import build_node
 from config.models import BinanceCredentials, BybitCredentials, RedisConfig, TradingNodeSettings
-from config.node import build_node
 from config.problems import ConfigError
 from tests.forked import run_forked
 from tests.redis_server import RedisServer, free_port

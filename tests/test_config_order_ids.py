@@ -10,8 +10,8 @@ from nautilus_trader.common.generators import ClientOrderIdGenerator
 from nautilus_trader.config import ImportableStrategyConfig
 from nautilus_trader.model.identifiers import StrategyId, TraderId
 
+from config.checks.order_ids import long_order_ids, too_long
 from config.models import TAGS_LENGTH_MAX
-from config.order_ids import long_order_ids, too_long
 
 BINANCE_LENGTH_MAX = 36
 COUNT_DIGITS = 5

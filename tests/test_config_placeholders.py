@@ -7,7 +7,7 @@ from random import Random
 
 import pytest
 
-from config.placeholders import PLACEHOLDERS, asks_to_be_replaced, is_example_host, is_placeholder
+from config.checks.placeholders import PLACEHOLDERS, asks_to_be_replaced, is_example_host, is_placeholder
 from tests.key_generators import alphanumeric
 
 WAITING = [

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from config.findings import Finding
 from config.models import TradingNodeSettings
-from config.preflight_disk import check_disk, judge_room
+from config.preflight.disk import check_disk, judge_room
+from config.preflight.findings import Finding
 from config.problems import Problem
 
 MIB, GIB = 2**20, 2**30
@@ -155,7 +155,7 @@ MOUNTED = """
 import json, sys
 from pathlib import Path
 from config.models import TradingNodeSettings
-from config.preflight_disk import check_disk
+from config.preflight.disk import check_disk
 settings = TradingNodeSettings(trader_id="PROBE-001", state_dir=Path(sys.argv[1]))
 print(json.dumps([each.to_dict() for each in check_disk(settings)]))
 """

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from config.judging import with_preset
 from config.models import TradingNodeSettings
 from config.presets import PRESETS, guard
 from config.problems import ConfigError
+from config.settings.judging import with_preset
 from tests.key_generators import alphanumeric, binance_hmac_pair, bybit_hmac_pair
 
 BINANCE = dict(zip(("BINANCE_API_KEY", "BINANCE_API_SECRET"), binance_hmac_pair(Random("presets")), strict=True))
@@ -239,7 +239,7 @@ def test_a_violation_is_refused_with_its_code(
 def test_no_layer_overrides_a_guarantee(
     tmp_path: Path, preset: str, changes: dict[str, str], code: int, layer: str
 ) -> None:
-    from config.variables import variables
+    from config.settings.variables import variables
 
     good = {"NAUTILUS_TRADER_ID": "TRADER-001", "NAUTILUS_SECRETS_DIR": str(tmp_path / "none"), **GOOD[preset]}
     (tmp_path / "none").mkdir()

@@ -17,14 +17,14 @@ from typing import Any
 
 import pytest
 
-from config.readiness_file import MAX_AGE_SECS, STATES, ReadinessFile, boot_id, judge, process_started, read, utc
+from config.health.readiness_file import MAX_AGE_SECS, STATES, ReadinessFile, boot_id, judge, process_started, read, utc
 
 ROOT = Path(__file__).parents[1]
 LINUX = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="reads /proc, which only Linux has")
 # A process that writes the readiness file and waits.
 NODE = """
 import sys, time
-from config.readiness_file import ReadinessFile
+from config.health.readiness_file import ReadinessFile
 file = ReadinessFile(sys.argv[1], trader_id=sys.argv[2], preset="testnet")
 print(file.update("ready", ["BINANCE"]), flush=True)
 time.sleep(60)

@@ -13,7 +13,7 @@ from pydantic import SecretStr
 
 from config.models import RedisConfig, TradingNodeSettings
 from config.problems import Origin
-from config.record import as_text, redacted, rows, shown, write_record
+from config.show.record import as_text, redacted, rows, shown, write_record
 from tests.key_generators import alphanumeric, binance_hmac_pair
 
 CANARY = "canary-7f3a9"

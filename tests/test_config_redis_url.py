@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from config.loading import validate_all
 from config.models import RedisConfig, TradingNodeSettings
 from config.problems import ConfigError, Origin, Problem
-from config.redis_url import REDIS_DEFAULTS, REDIS_URL_FORM, redis_parts
-from config.sources import ENVIRONMENT
-from config.variables import variables_by_path
+from config.settings.loading import validate_all
+from config.settings.redis_url import REDIS_DEFAULTS, REDIS_URL_FORM, redis_parts
+from config.settings.sources import ENVIRONMENT
+from config.settings.variables import variables_by_path
 from tests.key_generators import alphanumeric
 from tests.said import PLACES, Said
 

@@ -11,13 +11,13 @@ from typing import Any
 
 import pytest
 
+from config.checks.placeholders import PLACEHOLDERS, asks_to_be_replaced
 from config.kinds import all_pages
 from config.models import TradingNodeSettings
-from config.placeholders import PLACEHOLDERS, asks_to_be_replaced
 from config.problems import ConfigError
-from config.reference import as_env, as_json_schema, as_markdown
-from config.sources import read_env_file
-from config.variables import current_names, former_names, known_names, secret_names, variables
+from config.settings.sources import read_env_file
+from config.settings.variables import current_names, former_names, known_names, secret_names, variables
+from config.show.reference import as_env, as_json_schema, as_markdown
 from tests.key_generators import alphanumeric, binance_hmac_pair, bybit_hmac_pair
 
 ROOT = Path(__file__).parents[1]

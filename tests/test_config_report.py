@@ -15,13 +15,13 @@ from typing import TextIO
 
 import pytest
 
-from config.explain import Explanation, explain
-from config.findings import Verdict, finding
-from config.gathering import gather
 from config.kinds import kinds, page
 from config.models import TradingNodeSettings
+from config.preflight.findings import Verdict, finding
 from config.problems import ExitCode, Origin, Problem
-from config.report import (
+from config.settings.gathering import gather
+from config.show.explain import Explanation, explain
+from config.show.report import (
     COLOURS,
     FILE_WIDTH,
     finish_json,

@@ -14,7 +14,7 @@ from nautilus_trader.model.enums import OrderSide
 from nautilus_trader.model.identifiers import InstrumentId
 
 from config.clients import EXEC_FACTORIES
-from config.restriction import EVERYTHING, SENDS_REDUCE_ONLY, room, shares
+from config.live.restriction import EVERYTHING, SENDS_REDUCE_ONLY, room, shares
 
 BUY, SELL = OrderSide.BUY, OrderSide.SELL
 PAPER = partial(SandboxExecutionClientConfig, venue="BINANCE", starting_balances=["1 USDT"])

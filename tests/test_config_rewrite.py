@@ -16,8 +16,8 @@ from pathlib import Path
 import pytest
 from dotenv.parser import parse_stream
 
-from config.rewrite import Change, Rewritten, renamed, rewrite
-from config.sources import ENV_FILE_BYTES_MAX
+from config.settings.sources import ENV_FILE_BYTES_MAX
+from config.show.rewrite import Change, Rewritten, renamed, rewrite
 
 NAMES = {"OLD": "NEW", "OLDER": "NEW", "OLD_FILE": "NEW_FILE", "PORT": "REDIS_PORT", "LONG_FORMER_NAME": "X"}
 CANARY = "canary-7f3a9"

@@ -14,15 +14,15 @@ from nautilus_trader.adapters.binance.common.enums import BinanceEnvironment
 from nautilus_trader.common import Environment
 from nautilus_trader.config import ImportableStrategyConfig, TradingNodeConfig
 
+from config.checks.guarantees import OF_A_RECORDER, broken_guarantees
 from config.cli import cli
 from config.factory import TradingNodeConfigFactory
-from config.guarantees import OF_A_RECORDER, broken_guarantees
-from config.loading import validate_all
 from config.models import TradingNodeSettings
 from config.presets import PRESETS
 from config.problems import ConfigError, Problem
 from config.roles import NOT_USED, RECORDER, TRADER, uses
-from config.variables import variables, variables_by_path
+from config.settings.loading import validate_all
+from config.settings.variables import variables, variables_by_path
 from tests.key_generators import alphanumeric, binance_hmac_pair, bybit_hmac_pair
 
 RANDOM = Random("roles")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from config.sd_notify import notify, watchdog_interval
+from config.health.sd_notify import notify, watchdog_interval
 
 
 @pytest.fixture(params=["path", "abstract"])

@@ -10,7 +10,15 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from config.sources import ENVIRONMENT, Entry, Source, read_env_file, read_environ, read_secrets_dir, read_sources
+from config.settings.sources import (
+    ENVIRONMENT,
+    Entry,
+    Source,
+    read_env_file,
+    read_environ,
+    read_secrets_dir,
+    read_sources,
+)
 
 CANARY = "canary-7f3a9"
 

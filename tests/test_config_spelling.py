@@ -10,8 +10,8 @@ import unicodedata
 
 import pytest
 
-from config.spelling import as_bool, cleaned, nearest, odd_value, recognised, visible
-from config.variables import known_names
+from config.settings.spelling import as_bool, cleaned, nearest, odd_value, recognised, visible
+from config.settings.variables import known_names
 
 NAMES = frozenset({"REDIS_HOST", "REDIS_PORT", "BINANCE_API_KEY", "BYBIT_API_KEY", "NAUTILUS_TRADER_ID"})
 
@@ -399,7 +399,7 @@ def test_what_is_neither_yes_nor_no_is_neither(text: str) -> None:
     assert as_bool(text) is None
 
 
-@pytest.mark.parametrize("module", ["config.spelling", "config.foreign"])
+@pytest.mark.parametrize("module", ["config.settings.spelling", "config.settings.foreign"])
 def test_importing_loads_neither_pydantic_nor_nautilus(module: str) -> None:
     code = f"import sys, {module}; print(*sorted({{'pydantic', 'nautilus_trader', 'dotenv'}} & set(sys.modules)), 'loaded')"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

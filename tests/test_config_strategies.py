@@ -12,8 +12,8 @@ import pytest
 from nautilus_trader.config import ImportableStrategyConfig, StrategyFactory
 from nautilus_trader.model.identifiers import InstrumentId
 
+from config.live.strategies import load_strategy
 from config.problems import ConfigError
-from config.strategies import load_strategy
 
 DATA = Path(__file__).parent / "data" / "strategies"
 FILE = str(DATA / "quiet_strategy.py")

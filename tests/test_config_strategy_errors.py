@@ -8,8 +8,8 @@ import pytest
 from nautilus_trader.trading.strategy import Strategy
 
 from config.factory import TradingNodeConfigFactory
+from config.live.strategy_errors import handlers, secrets_in, without_secrets
 from config.models import TradingNodeSettings
-from config.strategy_errors import handlers, secrets_in, without_secrets
 from tests.conftest import CANARIES
 
 SECRET, OTHER = "canary-secret-1f", "canary-secret-1f-and-longer"

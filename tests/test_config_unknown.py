@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from config.kinds import kinds
-from config.loading import validate_all
 from config.problems import Origin, Problem
-from config.sources import ENVIRONMENT, Source, read_env_file, read_environ, read_secrets_dir
-from config.unknown import PREFIXES, told_of_unknown
-from config.variables import KEY_NAMES, SPECIAL, former_names, known_names, secret_names, variables
+from config.settings.loading import validate_all
+from config.settings.sources import ENVIRONMENT, Source, read_env_file, read_environ, read_secrets_dir
+from config.settings.unknown import PREFIXES, told_of_unknown
+from config.settings.variables import KEY_NAMES, SPECIAL, former_names, known_names, secret_names, variables
 
 # Every value here holds this, and nothing that is told may.
 CANARY = "canary7f3a9"

@@ -8,7 +8,7 @@ import pytest
 from pydantic import BaseModel
 
 from config.models import BinanceCredentials, RedisConfig, StreamingSettings, TradingNodeSettings
-from config.variables import (
+from config.settings.variables import (
     FLAGS,
     KEY_NAMES,
     REDIS_URL_VARIABLE,

@@ -12,9 +12,9 @@ from nautilus_trader.core.nautilus_pyo3 import HttpError, HttpTimeoutError
 
 from config.clients.probe_binance import facts as binance_facts
 from config.models import BinanceCredentials
-from config.preflight_venues import judged_clock, judged_expiry
+from config.preflight.venue_answers import ANSWERS, STATUSES, KeyFacts, explained, scrubbed
+from config.preflight.venues import judged_clock, judged_expiry
 from config.problems import Problem
-from config.venue_answers import ANSWERS, STATUSES, KeyFacts, explained, scrubbed
 from tests.conftest import CANARIES
 from tests.key_generators import alphanumeric
 

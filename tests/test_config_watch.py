@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from config import preflight_disk
-from config.changes import Changes
+from config.live.changes import Changes
 from config.models import TradingNodeSettings
-from config.watch import Look, disk_look, strategies_look, watch
-from config.watch_loop import LoopWatch
+from config.preflight import disk as preflight_disk
+from config.watch.looks import Look, disk_look, strategies_look, watch
+from config.watch.loop import LoopWatch
 
 
 class Recorded:

@@ -10,19 +10,19 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from config import weaknesses
+from config.checks import weaknesses
+from config.checks.key_shapes import oddities
+from config.checks.placeholders import PLACEHOLDERS
+from config.checks.weaknesses import ORDER_LIMITS, WHOLE, weak_whole
 from config.factory import TradingNodeConfigFactory
-from config.judging import with_preset
-from config.key_shapes import oddities
 from config.kinds import kinds
-from config.loading import validate_all
 from config.models import TradingNodeSettings
-from config.placeholders import PLACEHOLDERS
 from config.problems import ConfigError, Origin, Problem
-from config.reference import TEMPLATES, as_env
-from config.sources import ENVIRONMENT
-from config.variables import variables_by_path
-from config.weaknesses import ORDER_LIMITS, WHOLE, weak_whole
+from config.settings.judging import with_preset
+from config.settings.loading import validate_all
+from config.settings.sources import ENVIRONMENT
+from config.settings.variables import variables_by_path
+from config.show.reference import TEMPLATES, as_env
 from tests.key_generators import alphanumeric, binance_hmac_pair, bybit_hmac_pair
 
 RANDOM = Random("weaknesses")

@@ -14,7 +14,7 @@ import pytest
 from config.cli import cli
 from config.models import TradingNodeSettings
 from config.presets import PRESETS
-from config.variables import known_names, secret_names
+from config.settings.variables import known_names, secret_names
 
 ROOT = Path(__file__).parents[1]
 DOCKERFILE = (ROOT / "Dockerfile").read_text()

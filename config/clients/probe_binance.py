@@ -16,7 +16,7 @@ from nautilus_trader.core.nautilus_pyo3 import HttpMethod
 
 from config.clients.binance import ACCOUNT_TYPES, ENVIRONMENTS, RECV_WINDOW_MS, build_binance_data_client_config
 from config.models import BinanceCredentials
-from config.venue_answers import KeyFacts, explained
+from config.preflight.venue_answers import KeyFacts, explained
 
 RESTRICTIONS = "/sapi/v1/account/apiRestrictions"
 # A key made before its futures account was opened has no futures right either (Binance, "API Key Permission").

@@ -13,7 +13,7 @@ from nautilus_trader.core.nautilus_pyo3 import BybitEnvironment, BybitProductTyp
 
 from config.clients.bybit import bare_http_client, build_bybit_data_client_config, only_given_keys
 from config.models import BybitCredentials
-from config.venue_answers import KeyFacts, explained
+from config.preflight.venue_answers import KeyFacts, explained
 
 # The position mode is one symbol's, or one coin's; more symbols would be more reads.
 SYMBOLS_MAX = 3

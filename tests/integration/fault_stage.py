@@ -22,9 +22,9 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 from redis.retry import Retry
 
-from config.lease import PREFIX, Holder
-from config.readiness_file import judge
+from config.health.readiness_file import judge
 from config.state_dir import READINESS_FILE
+from config.store.lease import PREFIX, Holder
 from tests.forked import KEPT, TradingNodeProcess
 from tests.key_generators import alphanumeric
 from tests.redis_server import RedisServer

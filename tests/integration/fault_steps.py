@@ -19,10 +19,10 @@ from typing import Any
 
 from redis.exceptions import ResponseError
 
-from config.hands import SOCKET, done
-from config.lease import Holder, trader_name
-from config.readiness_file import Unreadable, read
+from config.health.readiness_file import Unreadable, read
+from config.live.hands import SOCKET, done
 from config.state_dir import READINESS_FILE
+from config.store.lease import Holder, trader_name
 from tests.integration.books import STRATEGIES, holder
 from tests.integration.fault_stage import COMES_WITHIN_SECS, ROOT, Commanded, Stage, own
 from tests.integration.stand_ins import answering, answers, info, under_tls

@@ -27,7 +27,7 @@ from nautilus_trader.test_kit.stubs.execution import TestExecStubs
 from nautilus_trader.trading.config import StrategyConfig
 from nautilus_trader.trading.strategy import Strategy
 
-from config.agreement import HTTP_OBJECTS, REPORTS, both_numbers, instrument_ids_in, nearest_id
+from config.live.agreement import HTTP_OBJECTS, REPORTS, both_numbers, instrument_ids_in, nearest_id
 from tests.forked import run_forked
 from tests.key_generators import alphanumeric
 from tests.venue.handle import Venue
@@ -102,11 +102,11 @@ def on_node(
     """Start a node with an eager strategy and return what came of it."""
     from nautilus_trader.common.component import sync_logger_to_disk
 
-    from config.agreement import Agreement
     from config.factory import TradingNodeConfigFactory
+    from config.live.agreement import Agreement
+    from config.live.node import build_node
+    from config.live.readiness import Connections, is_ready
     from config.models import TradingNodeSettings
-    from config.node import build_node
-    from config.readiness import Connections, is_ready
 
     os.chdir(environ["HOME"])
     settings = TradingNodeSettings.from_env(None, environ, preset=preset)

@@ -56,9 +56,9 @@ class Eager(Strategy):
 def eager(environ: Mapping[str, str], instrument_id: str, fails: bool) -> Any:
     """Return the exit code, the states of the orders when the node was ready and at the end, and what the strategy was told."""
     from config.factory import TradingNodeConfigFactory
+    from config.live.runner import Deadlines, run_node
     from config.models import TradingNodeSettings
     from config.problems import ConfigError
-    from config.runner import Deadlines, run_node
 
     os.chdir(environ["HOME"])
     config = TradingNodeConfigFactory.from_settings(TradingNodeSettings.from_env(None, environ, preset="testnet"))

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from config.variables import former_names, secret_names
+from config.settings.variables import former_names, secret_names
 from tests.conftest import CANARIES
 from tests.environments import VALUES, Environment, good
 from tests.forked import run_forked
@@ -70,9 +70,9 @@ def _build(environment: Environment, folder: Path, redis_port: int, found: Built
     from nautilus_trader.accounting.factory import AccountFactory
 
     from config.factory import TradingNodeConfigFactory
-    from config.loading import load
+    from config.live.node import build_node
     from config.models import TradingNodeSettings
-    from config.node import build_node
+    from config.settings.loading import load
 
     settings = load(
         TradingNodeSettings,

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from config.hands import SOCKET
+from config.live.hands import SOCKET
 from tests.conftest import CANARIES, Start
 from tests.forked import TradingNodeProcess
 from tests.integration.books import holder, reported

@@ -22,9 +22,9 @@ import pytest
 from pydantic import SecretStr
 from redis import Redis
 
-from config.lease import COMMANDS, Holder, Lease, State, account_name, host_id, lease_names, trader_name
 from config.models import BinanceCredentials, BybitCredentials, RedisConfig, TradingNodeSettings
 from config.problems import ConfigError, Problem
+from config.store.lease import COMMANDS, Holder, Lease, State, account_name, host_id, lease_names, trader_name
 from tests.conftest import CANARIES
 from tests.redis_server import RedisServer
 

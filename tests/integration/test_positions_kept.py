@@ -44,12 +44,12 @@ def net_after_checks(environ: Mapping[str, str], preset: str, instrument_id: str
     from nautilus_trader.adapters.bybit.factories import BybitLiveExecClientFactory
     from nautilus_trader.model.identifiers import InstrumentId
 
-    import config.node
+    import config.live.node
     from config.clients import EXEC_FACTORIES
     from config.factory import TradingNodeConfigFactory
+    from config.live.runner import Deadlines, run_node
     from config.masking import with_plain_keys
     from config.models import TradingNodeSettings
-    from config.runner import Deadlines, run_node
     from tests.integration.strategies import Holder, HolderConfig
 
     class StockBinance(BinanceLiveExecClientFactory):

@@ -22,11 +22,11 @@ import pytest
 from redis import Redis
 from redis.exceptions import ResponseError
 
-from config.findings import Finding
-from config.lease import COMMANDS, Lease, trader_name
 from config.models import RedisConfig, TradingNodeSettings
-from config.preflight_redis import NOT_REDIS, STEPS, check_redis
+from config.preflight.findings import Finding
+from config.preflight.redis import NOT_REDIS, STEPS, check_redis
 from config.problems import Problem
+from config.store.lease import COMMANDS, Lease, trader_name
 from tests.integration.stand_ins import answering, answers, info, under_tls
 from tests.redis_server import CHOICE, RedisServer, bundled_server, free_port
 

@@ -15,9 +15,9 @@ from typing import Any
 
 import pytest
 
-from config.findings import Finding, State
 from config.models import BinanceCredentials, BybitCredentials, TradingNodeSettings
-from config.preflight_venues import JUDGES, KEY_STEPS, check_venues, venue_findings
+from config.preflight.findings import Finding, State
+from config.preflight.venues import JUDGES, KEY_STEPS, check_venues, venue_findings
 from config.problems import ExitCode
 from tests.conftest import CANARIES
 from tests.forked import run_forked
@@ -449,7 +449,7 @@ def _settled(counted: Callable[[], tuple[int, int]], patience: float = 3.0) -> t
 
 def _asked_then_run(environ: dict[str, str]) -> tuple[list[State], bool]:
     from config.factory import TradingNodeConfigFactory
-    from config.runner import Deadlines, run_node
+    from config.live.runner import Deadlines, run_node
 
     given = TradingNodeSettings.from_env(env_file=None, environ=environ, preset="testnet")
     found = [finding.state for finding in check_venues(given)]

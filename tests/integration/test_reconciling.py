@@ -40,9 +40,9 @@ def live(environ: Mapping[str, str], instruments: Sequence[str], cured: bool) ->
     from nautilus_trader.model.identifiers import InstrumentId
 
     from config.factory import TradingNodeConfigFactory
+    from config.live.node import build_node
+    from config.live.runner import Deadlines, run_node
     from config.models import TradingNodeSettings
-    from config.node import build_node
-    from config.runner import Deadlines, run_node
     from tests.integration.strategies import Holder, HolderConfig
 
     folder = Path(environ["HOME"])

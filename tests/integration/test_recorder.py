@@ -38,9 +38,9 @@ def run(environ: Mapping[str, str], instrument_ids: tuple[str, ...], seconds: fl
     import msgspec
 
     from config.factory import TradingNodeConfigFactory
+    from config.live.runner import Deadlines, run_node
     from config.models import TradingNodeSettings
     from config.recorder import build_recorder_config
-    from config.runner import Deadlines, run_node
 
     os.chdir(environ["HOME"])
     built = TradingNodeConfigFactory.from_settings(TradingNodeSettings.from_env(None, environ))

@@ -11,8 +11,8 @@ from pydantic import SecretStr
 from redis import Redis
 
 from config.models import RedisConfig, TradingNodeSettings
-from config.preflight import problems_of
-from config.preflight_redis import check_redis
+from config.preflight.redis import check_redis
+from config.preflight.steps import problems_of
 from config.problems import Problem
 from tests.conftest import CANARIES, Start
 from tests.integration.books import client, holder, persisted, reported

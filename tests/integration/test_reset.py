@@ -15,11 +15,11 @@ import pytest
 from pydantic import SecretStr
 from redis import Redis
 
-from config.lease import COMMANDS, Holder, Lease, account_name, trader_name
 from config.models import RedisConfig
 from config.problems import ConfigError, Problem
-from config.report import print_stored
-from config.reset import BATCH, KINDS, PAGE, delete, refuse_if_held, stored
+from config.show.report import print_stored
+from config.store.lease import COMMANDS, Holder, Lease, account_name, trader_name
+from config.store.reset import BATCH, KINDS, PAGE, delete, refuse_if_held, stored
 from tests.conftest import CANARIES, Start
 from tests.integration.books import config_of, holder, persisted, reported, settled
 from tests.integration.markets import USD_M

@@ -151,7 +151,7 @@ async def until(look: Callable[[], Any], timeout: float = 20) -> Any:
 
 
 async def live(node: Any, desk: Desk, scenario: Scenario) -> Any:
-    from config.readiness import is_ready
+    from config.live.readiness import is_ready
 
     desk.running = asyncio.get_running_loop().create_task(node.run_async())
     await until(lambda: is_ready(node))
@@ -164,9 +164,9 @@ def on_node(
 ) -> Any:
     """Return what a scenario returns that runs in a node with a restriction."""
     from config.factory import TradingNodeConfigFactory
+    from config.live.node import build_node
+    from config.live.restriction import Restriction
     from config.models import TradingNodeSettings
-    from config.node import build_node
-    from config.restriction import Restriction
 
     os.chdir(environ["HOME"])
     settings = TradingNodeSettings.from_env(None, environ, preset="testnet")
@@ -586,7 +586,7 @@ async def hostile(desk: Desk) -> Any:
     desk.restriction._may_trade = None
     desk.restriction._on_change = lambda reasons: broken()
     desk.restrict()
-    from config.restriction import Restriction
+    from config.live.restriction import Restriction
 
     try:
         Restriction(desk.node)
@@ -605,7 +605,7 @@ def test_broken_lease_and_broken_callback_leave_the_gate_shut(on: Callable[..., 
 
 
 async def flattened(desk: Desk) -> Any:
-    from config.restriction import flatten
+    from config.live.restriction import flatten
 
     bybit = desk.instruments[1]
     await desk.trade(BUY, "0.02", hand=0)
@@ -652,7 +652,7 @@ def test_flatten_leaves_nothing_open_at_either_venue_though_a_strategy_reopens(v
 
 
 async def flattened_spot(desk: Desk) -> Any:
-    from config.restriction import flatten
+    from config.live.restriction import flatten
 
     await desk.trade(BUY, "0.02")
     await desk.send(desk.make(SELL, "0.01", "60000"))
@@ -669,7 +669,7 @@ def test_flatten_sells_what_is_held_on_spot(market: Market, on: Callable[..., An
 
 
 async def flattened_stuck(desk: Desk) -> Any:
-    from config.restriction import flatten
+    from config.live.restriction import flatten
 
     await desk.trade(BUY, "0.02")
     await desk.send(desk.make(BUY, "0.01", "40000"))
@@ -690,7 +690,7 @@ def test_flatten_closes_though_a_cancel_is_refused_and_nautilus_is_halted_and_sa
 
 
 async def flattened_external(desk: Desk) -> Any:
-    from config.restriction import flatten
+    from config.live.restriction import flatten
 
     cache = desk.node.cache
     (position,) = cache.positions_open()

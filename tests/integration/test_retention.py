@@ -21,7 +21,7 @@ from pydantic import SecretStr
 from redis import Redis
 
 from config.models import RedisConfig
-from config.retention import (
+from config.store.retention import (
     BUDGET_SECS,
     COMMANDS,
     DAY_SECS,
@@ -151,8 +151,8 @@ def books_of_a_run(environ: Mapping[str, str], interval: float, seconds: float) 
     from nautilus_trader.model.identifiers import InstrumentId
 
     from config.factory import TradingNodeConfigFactory
+    from config.live.runner import Deadlines, run_node
     from config.models import TradingNodeSettings
-    from config.runner import Deadlines, run_node
     from tests.integration.strategies import Holder, HolderConfig
 
     os.chdir(environ["HOME"])

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from config.fingerprints import fingerprint
+from config.checks.fingerprints import fingerprint
 from tests.conftest import CANARIES, Start
 from tests.integration.books import STRATEGIES, holder, reported
 from tests.redis_server import RedisServer

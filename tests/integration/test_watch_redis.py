@@ -11,7 +11,7 @@ from pydantic import SecretStr
 from redis import Redis
 
 from config.models import RedisConfig
-from config.watch_redis import RedisWatch
+from config.watch.redis import RedisWatch
 from tests.redis_server import RedisServer
 
 SECRET = "canary-of-the-watch"

@@ -65,7 +65,7 @@ class Watch:
     orders: Any
 
     def __init__(self, node: Any, venue: Venue, strategy: Watcher) -> None:
-        from config.watch_venues import Outages
+        from config.watch.venues import Outages
 
         self.node, self.venue, self.strategy = node, venue, strategy
         self.outages = Outages()
@@ -73,7 +73,7 @@ class Watch:
         self.seen_down: set[str] = set()
 
     def look(self) -> Mapping[str, bool]:
-        from config.watch_venues import connections
+        from config.watch.venues import connections
 
         seen = connections(self.node)
         self.now = time.monotonic() * FAST
@@ -82,7 +82,7 @@ class Watch:
         return seen
 
     async def keep_looking(self) -> None:
-        from config.watch_venues import LOOK_SECS
+        from config.watch.venues import LOOK_SECS
 
         while True:
             self.look()
@@ -130,10 +130,10 @@ def on_node(
 ) -> Any:
     """Return what a scenario returns beside a node that checks its orders more often than one does for real."""
     from config.factory import TradingNodeConfigFactory
+    from config.live.node import build_node
+    from config.live.readiness import is_ready
     from config.models import TradingNodeSettings
-    from config.node import build_node
-    from config.readiness import is_ready
-    from config.watch_venues import UnknownOrders
+    from config.watch.venues import UnknownOrders
 
     os.chdir(environ["HOME"])
     settings = TradingNodeSettings.from_env(None, environ, preset="testnet")
@@ -288,7 +288,7 @@ DATA = "BYBIT data public linear"
 
 
 def seen(*looks: tuple[float, dict[str, bool]]) -> Any:
-    from config.watch_venues import Outages
+    from config.watch.venues import Outages
 
     outages = Outages()
     for now, connections in looks:

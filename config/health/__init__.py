@@ -1,0 +1,1 @@
+"""How a node says what it is doing: readiness file, systemd, HTTP, `tradingnode health`."""

@@ -1,0 +1,1 @@
+"""A node: built, started, ready, restricted, stopped."""

@@ -1,0 +1,1 @@
+"""What lies outside the process, tried before a node is built."""

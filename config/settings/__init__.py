@@ -1,0 +1,1 @@
+"""From the environment, files and arguments to one checked settings object; nautilus is not imported."""
