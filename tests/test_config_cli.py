@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 import sys
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from random import Random
@@ -456,7 +457,11 @@ def test_signal_in_the_middle_of_the_imports_ends_the_command_in_peace(number: s
     environ = {"PATH": os.environ["PATH"], "HOME": str(Path.cwd()), "PYTHONPATH": str(ROOT), **TESTNET}
     # The interpreter tells each import when it is done; click is one of the first.
     command = [sys.executable, "-X", "importtime", "-m", "config", "run"]
-    with subprocess.Popen(command, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as ran:
+    # In a shell's background job SIGINT is ignored, and what is ignored stays so.
+    hears = partial(signal.signal, number, signal.SIG_DFL)
+    with subprocess.Popen(
+        command, env=environ, preexec_fn=hears, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as ran:
         assert ran.stderr is not None
         assert any("click" in line for line in ran.stderr)
         ran.send_signal(number)

@@ -148,6 +148,7 @@ class Restriction:
         self._on_change = on_change
         self._sent: deque[Any] = deque(maxlen=SENT_REMEMBERED)
         self._held: list[Any] | None = [] if holds else None
+        self._refusal: str | None = None
         self._install(EXECUTION, self._engine.execute, self._sent.append)
         self._install(EMULATOR, kernel.emulator.execute)
         for algorithm in kernel.trader.exec_algorithms():
@@ -186,14 +187,15 @@ class Restriction:
             self._changed(f"lifted ({reason}): " + (f"still restricted ({left})" if left else "orders pass again"))
 
     def release(self, refusal: str | None = None) -> None:
-        """Let pass what was held, in its order, and all that follows; with a ``refusal`` orders that were held are denied."""
+        """Let pass what was held, in its order, and all that follows; with a ``refusal`` every order is denied from now on.
+
+        Once is enough: what was released stays so.
+        """
         held, self._held = self._held, None
+        if held is not None:
+            self._refusal = refusal
         for command in held or ():
-            orders = _orders_of(command)
-            if orders and refusal is not None:
-                self._deny(orders, refusal, {})
-            else:
-                self._bus.send(EXECUTION, command)
+            self._bus.send(EXECUTION, command)
 
     def _changed(self, line: str) -> None:
         self._log.warning(line)
@@ -218,6 +220,9 @@ class Restriction:
         def gate(command: Any) -> None:
             if endpoint == EXECUTION and self._held is not None:
                 self._held.append(command)
+                return
+            if self._refusal is not None and (orders := _orders_of(command)):
+                self._deny(orders, self._refusal, {})
                 return
             if (self._reasons or self._may_trade is not None) and not self._admits(command):
                 return
