@@ -4,10 +4,10 @@ STAMP := .venv/.installed
 MAKEFLAGS += --no-print-directory
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test lint soak bench lock clean
+.PHONY: help setup demo test lint soak docker-demo docker-test bench lock clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
 
 setup: $(STAMP) ## make .venv with everything in it (a minute or two the first time; PYTHON=... chooses the Python)
 	@echo "ready: .venv, $$($(PY) --version)"
@@ -37,6 +37,14 @@ soak: $(STAMP) ## what takes hours: the fault matrix ten times, Redis frozen for
 	@SOAK=1 $(PY) -m pytest -q tests/integration/test_redis_pause.py
 	@echo "== 200 kills"
 	@$(PY) -m tests.soak --kills 200
+
+docker-demo: $(STAMP) ## the same in containers: Redis, an exchange and a node, a crash and a clean stop; nothing is left behind
+	@$(PY) -m examples.docker_demo
+
+docker-test: $(STAMP) ## the image and the stacks against a real engine, with their faults (ENGINE_RESTART=... restarts it, too)
+	@docker version --format . >/dev/null 2>&1 || { \
+		echo "no Docker engine answers here: install Docker Engine 25 or newer with Compose 2.24.4 or newer, and start it" >&2; exit 2; }
+	@$(PY) -m pytest --durations=5 tests/containers
 
 bench: $(STAMP) ## measure what the README claims
 	@$(PY) -m benchmarks

@@ -1,49 +1,42 @@
-"""What an image and a stack must keep, read from the files: no engine is needed, and nothing is built or started."""
+"""What a stack must keep, read from its compose file: no engine is needed, and nothing is started."""
 
 from __future__ import annotations
 
-import json
+import os
 import re
 import shutil
 import subprocess
 import tomllib
+from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import pytest
+from redis import Redis
+from redis.exceptions import AuthenticationError, NoPermissionError
 
-from config.cli import cli
+from config.store.lease import COMMANDS as OF_THE_LEASE
 from config.models import TradingNodeSettings
+from config.preflight.redis import HARMLESS, LEASE, LEASE_FIRST, MAKING
 from config.presets import PRESETS
+from config.store.retention import COMMANDS as OF_RETENTION
 from config.settings.variables import known_names, secret_names
+from tests.redis_server import RedisServer
 
 ROOT = Path(__file__).parents[1]
-DOCKERFILE = (ROOT / "Dockerfile").read_text()
 COMPOSE = {"production": "docker-compose.yml", "testnet": "docker-compose.testnet.yml"}
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+OVERLAYS = {"offline": "docker-compose.offline.yml", "paper": "docker-compose.paper.yml"}
 # The stack brings its own Redis, with Redis' own defaults.
-OF_THE_STACK = {"REDIS_PORT", "REDIS_SSL", "REDIS_USERNAME"}
+OF_THE_STACK = {"REDIS_PORT", "REDIS_SSL"}
 STOP_MARGIN_SECS = 5
-
-
-def instructions() -> list[tuple[str, str]]:
-    """Return the Dockerfile as (INSTRUCTION, rest), comments left out and lines joined."""
-    code = "\n".join(line for line in DOCKERFILE.splitlines() if not line.lstrip().startswith("#"))
-    lines = filter(None, map(str.strip, code.replace("\\\n", " ").splitlines()))
-    return [(word.upper(), re.sub(r"\s+", " ", rest)) for word, _, rest in (line.partition(" ") for line in lines)]
-
-
-def of(word: str) -> list[str]:
-    return [rest for instruction, rest in instructions() if instruction == word]
-
-
-def final_stage() -> list[tuple[str, str]]:
-    found = instructions()
-    return found[max(number for number, (word, _) in enumerate(found) if word == "FROM") :]
+NODE = "tradingnode"
+PASSWORD = "of-this-test"
 
 
 def block(preset: str, *path: str) -> str:
     """Return what stands below the keys ``path`` of a compose file, comments left out."""
-    text = (ROOT / COMPOSE[preset]).read_text()
+    text = (ROOT / {**COMPOSE, **OVERLAYS}[preset]).read_text()
     lines = [line for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#")]
     for depth, key in enumerate(path):
         indent = "  " * depth
@@ -64,136 +57,44 @@ def keys(text: str) -> set[str]:
     return {key for indent, key in found if len(indent) == outermost}
 
 
+def redis_options(preset: str) -> list[str]:
+    """Return the lines of Redis' configuration, as its container's shell makes them; its folder is left out."""
+    (text,) = re.findall(r"<<CONF\n(.*?)\n *CONF", block(preset, "services", "redis", "command"), re.DOTALL)
+    hashed = re.sub(r"\$\$\(printf %s \"\$\$\w+\" \| sha256\)", sha256(PASSWORD.encode()).hexdigest(), text)
+    assert "$" not in hashed
+    return [line.strip() for line in hashed.splitlines() if not line.strip().startswith("dir ")]
+
+
+def rights(preset: str) -> set[str]:
+    """Return the commands that the node's user may run."""
+    (line,) = (line for line in redis_options(preset) if line.startswith(f"user {NODE} "))
+    return {word[1:] for word in line.split() if word.startswith("+")}
+
+
 def environment(preset: str) -> dict[str, str]:
     found = re.findall(r"^ +(\w+): *(.*)$", block(preset, "services", "node", "environment"), re.MULTILINE)
     return dict(found)
-
-
-def ignored(path: str) -> bool:
-    """Whether .dockerignore keeps ``path`` out of the build: the last pattern that fits it or a folder above it decides."""
-    out = False
-    parts = path.split("/")
-    for line in (ROOT / ".dockerignore").read_text().splitlines():
-        pattern = line.strip()
-        if not pattern or pattern.startswith("#"):
-            continue
-        body = re.escape(pattern.removeprefix("!").strip("/"))
-        body = body.replace(r"\*\*/", "(?:.*/)?").replace(r"\*", "[^/]*").replace(r"\[", "[").replace(r"\]", "]")
-        if any(re.fullmatch(body, "/".join(parts[:end])) for end in range(1, len(parts) + 1)):
-            out = not pattern.startswith("!")
-    return out
-
-
-# -- the image ----------------------------------------------------------------------------------------------------
-
-
-def test_the_health_of_a_container_is_told_by_the_node_or_not_at_all() -> None:
-    assert not of("HEALTHCHECK") or "health" in cli.commands
-
-
-def test_signals_and_exit_codes_are_the_node_s_own() -> None:
-    assert [json.loads(rest) for rest in of("ENTRYPOINT")] == [["tradingnode"]]
-    assert [json.loads(rest) for rest in of("CMD")] == [["run"]]
-    assert "run" in cli.commands
-    assert "tradingnode" in PROJECT["scripts"]
-
-
-def test_the_user_is_a_number_and_not_root() -> None:
-    users = [rest for word, rest in final_stage() if word == "USER"]
-    assert users
-    assert all(re.fullmatch(r"[1-9]\d*:[1-9]\d*", user) for user in users)
-
-
-def test_the_state_directory_is_a_volume_of_that_user() -> None:
-    (volume,) = of("VOLUME")
-    (user,) = (rest.partition(":")[0] for word, rest in final_stage() if word == "USER")
-    assert any(f"NAUTILUS_STATE_DIR={volume}" in rest for rest in of("ENV"))
-    assert any(re.search(rf"install -d -o {user} -g \d+ -m 07\d0 {volume}( |$)", rest) for rest in of("RUN"))
-
-
-def test_everything_installed_is_checked_by_hash_but_the_project_itself() -> None:
-    installs = [part for rest in of("RUN") for part in rest.split("&&") if "pip install" in part]
-    checked = [part for part in installs if "--require-hashes" in part and "--only-binary :all:" in part]
-    own = [part for part in installs if part not in checked]
-    assert any("-r requirements.lock" in part for part in checked)
-    assert [part.split()[-1] for part in own] == ["."]
-    assert "--no-deps" in own[0]
-    assert "--no-build-isolation" in own[0]
-
-
-def test_what_builds_the_wheel_stands_in_the_lock() -> None:
-    (names,) = re.findall(r"/\^\(([\w|.-]+)\)==/", DOCKERFILE)
-    locked = set(re.findall(r"^([\w.-]+)==", (ROOT / "requirements-dev.lock").read_text(), re.MULTILINE))
-    assert set(names.split("|")) <= locked
-
-
-def test_the_last_stage_installs_nothing_and_downloads_nothing() -> None:
-    ran = " ".join(rest for word, rest in final_stage() if word == "RUN")
-    assert not re.search(r"pip install|apt-get|curl|wget", ran)
-
-
-def test_no_registry_is_asked_beyond_the_base_image() -> None:
-    stages = re.findall(r" AS (\S+)", DOCKERFILE)
-    bases = {rest.split()[0] for rest in of("FROM")} - set(stages)
-    assert bases == {"python:3.12-slim"}
-    assert not re.search(r"^# *syntax *=", DOCKERFILE, re.MULTILINE | re.IGNORECASE)
-
-
-def test_no_secret_can_be_given_to_a_build() -> None:
-    assert not [name for name in secret_names() if name in DOCKERFILE]
-    assert not of("ARG")
-    assert not of("ADD")
-    assert not [rest for rest in of("COPY") if rest.split()[0] in (".", "./")]
-
-
-def test_the_version_is_the_project_s() -> None:
-    assert re.findall(r'image\.version="([^"]*)"', DOCKERFILE) == [PROJECT["version"]]
-    for preset in COMPOSE:
-        assert block(preset, "services", "node", "image") == f"tradingnode:{PROJECT['version']}"
-
-
-@pytest.mark.parametrize(
-    "path",
-    [
-        ".env",
-        ".env.production",
-        ".env.example",
-        "config/.env",
-        "config/clients/.env.local",
-        "secrets/production/binance_api_key",
-        "secrets/testnet/redis_password",
-        "binance_api_key",
-        "strategies/mine.py",
-        ".git/config",
-        ".venv/pyvenv.cfg",
-        "config/__pycache__/cli.cpython-312.pyc",
-        "tests/test_docker_files.py",
-        "notes.txt",
-    ],
-)
-def test_what_stays_out_of_the_build(path: str) -> None:
-    assert ignored(path)
-
-
-def test_what_the_build_needs_gets_in() -> None:
-    copied = [name for rest in of("COPY") if "--from" not in rest for name in rest.split()[:-1]]
-    bound = re.findall(r"type=bind,source=([^,\s]+)", DOCKERFILE)
-    assert copied
-    assert bound
-    for name in (*copied, *bound, "config/clients/binance.py"):
-        assert (ROOT / name).exists(), name
-        assert not ignored(name), name
 
 
 # -- the stacks ---------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("preset", COMPOSE)
-def test_compose_takes_the_file(preset: str) -> None:
+def test_the_image_is_of_this_version(preset: str) -> None:
+    assert block(preset, "services", "node", "image") == f"tradingnode:{PROJECT['version']}"
+
+
+@pytest.mark.parametrize(
+    "files",
+    [[name] for name in COMPOSE.values()] + [[COMPOSE["testnet"], name] for name in OVERLAYS.values()],
+    ids=[*COMPOSE, *OVERLAYS],
+)
+def test_compose_takes_the_files(files: list[str]) -> None:
     docker = shutil.which("docker")
     if docker is None or subprocess.run([docker, "compose", "version"], check=False, capture_output=True).returncode:
-        pytest.skip("no `docker compose` here to read the file; the other tests read it as text")
-    command = [docker, "compose", "--env-file", "/dev/null", "-f", str(ROOT / COMPOSE[preset]), "config", "--quiet"]
+        pytest.skip("no `docker compose` here to read the files; the other tests read them as text")
+    named = [part for name in files for part in ("-f", str(ROOT / name))]
+    command = [docker, "compose", "--env-file", os.devnull, *named, "config", "--quiet"]
     done = subprocess.run(command, check=False, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
 
@@ -229,15 +130,62 @@ def test_both_services_are_hardened(preset: str) -> None:
 
 
 @pytest.mark.parametrize("preset", COMPOSE)
-def test_the_password_is_on_no_command_line(preset: str) -> None:
+def test_the_password_is_on_no_command_line_and_in_no_variable(preset: str) -> None:
     command = block(preset, "services", "redis", "command")
-    assert "requirepass $$(cat /run/secrets/redis_password)" in command
+    assert 'password="$$(cat /run/secrets/redis_password)"' in command
     assert "redis-server - <<" in command  # the configuration comes on stdin
-    assert "--requirepass" not in command
+    assert "requirepass" not in command
+    assert "export" not in command
     check = block(preset, "services", "redis", "healthcheck", "test")
-    assert "$$(cat /run/secrets/redis_password)" in check
-    assert "-a " not in check
-    assert "PONG" in check
+    assert f'printf "AUTH {NODE} "; cat /run/secrets/redis_password; echo; echo PING; }} | redis-cli' in check
+    assert not re.search(r"-a |--pass|REDISCLI_AUTH|\$", check)
+    assert "grep -q PONG" in check
+    assert environment(preset)["REDIS_USERNAME"] == NODE
+
+
+# -- the users of Redis -------------------------------------------------------------------------------------------
+
+
+def test_the_stacks_differ_in_names_only() -> None:
+    both = [block(preset, "services", "redis").replace(preset, "PRESET") for preset in COMPOSE]
+    assert both[0] == both[1]
+
+
+@pytest.mark.parametrize("preset", COMPOSE)
+def test_the_node_may_run_what_it_runs_and_no_more(preset: str) -> None:
+    tried = {each.split()[0].lower() for text in (MAKING, HARMLESS, LEASE_FIRST, LEASE) for each in text.split("; ")}
+    # Beside these: the transactions themselves, INFO for the version, PING for the health check, the name of a driver, and what
+    # `tradingnode reset` deletes with.
+    others = {"multi", "exec", "discard", "info", "ping", "client", "unlink"}
+    assert tried | set(OF_THE_LEASE) | set(OF_RETENTION) | others == rights(preset)
+    (line,) = (line for line in redis_options(preset) if line.startswith(f"user {NODE} "))
+    assert [word for word in line.split() if word[0] in "~&%-"] == [
+        "~trader-*",
+        "~tradingnode:*",
+        "-@all",
+        "-@dangerous",
+    ]
+
+
+@pytest.mark.parametrize("preset", COMPOSE)
+def test_redis_keeps_transactions_over_a_restart_and_lets_in_who_it_should(preset: str) -> None:
+    """A server with this configuration, really killed: Redis 8 reads its AOF as `default`, who is off but keeps its rights."""
+    assert "user default off ~* &* +@all" in redis_options(preset)
+    with RedisServer(*redis_options(preset)) as server:
+        node: Any = Redis(port=server.port, username=NODE, password=PASSWORD, decode_responses=True)
+        with node.pipeline(transaction=True) as pipe:
+            pipe.set("trader-T-1:a", "kept").rpush("tradingnode:b", "kept").execute()
+        server.kill()
+        server.start()
+        assert [node.get("trader-T-1:a"), node.lrange("tradingnode:b", 0, -1)] == ["kept", ["kept"]]
+        for refused in (("FLUSHALL",), ("CONFIG", "GET", "*"), ("GET", "other"), ("KEYS", "*"), ("CLIENT", "LIST")):
+            with pytest.raises(NoPermissionError):
+                node.execute_command(*refused)
+        for client in (Redis(port=server.port), Redis(port=server.port, password=PASSWORD)):
+            with pytest.raises(AuthenticationError):
+                client.ping()
+        admin = Redis(port=server.port, username="admin", password=PASSWORD)
+        assert admin.config_get("maxmemory-policy") == {"maxmemory-policy": "noeviction"}
 
 
 @pytest.mark.parametrize("preset", COMPOSE)
@@ -253,7 +201,7 @@ def test_every_setting_reaches_the_node_and_no_secret_does_so_as_a_variable(pres
     secrets = secret_names()
     plain = {name for name in known_names() if name.removesuffix("_FILE") not in secrets}
     given = environment(preset)
-    assert plain - OF_THE_STACK == given.keys()
+    assert (plain - OF_THE_STACK) | SET_BY_THE_STACK == given.keys()
     assert given["NAUTILUS_PRESET"] == preset
     assert preset in PRESETS
     assert f"- {preset}-state:{given['NAUTILUS_STATE_DIR']}" in block(preset, "services", "node", "volumes")
@@ -266,11 +214,16 @@ def test_nothing_says_live() -> None:
 
 
 @pytest.mark.parametrize("preset", COMPOSE)
-def test_the_node_starts_after_redis_and_a_wrong_setting_is_no_endless_restart(preset: str) -> None:
+def test_the_node_starts_after_redis_and_comes_back(preset: str) -> None:
     assert "redis: {condition: service_healthy}" in block(preset, "services", "node", "depends_on")
-    restart = re.fullmatch(r"on-failure:(\d+)", block(preset, "services", "node", "restart"))
-    assert restart is not None
-    assert 1 <= int(restart[1]) <= 20
+    # Only such a policy brings a container back after a restart of the engine whose node ended with 0 when that went down.
+    assert block(preset, "services", "node", "restart") == "${NODE_RESTART:-unless-stopped}"
+    assert block(preset, "services", "redis", "restart") == "unless-stopped"
+
+
+@pytest.mark.parametrize("preset", COMPOSE)
+def test_a_node_that_a_strategy_shut_down_does_not_trade_on_when_it_is_started_again(preset: str) -> None:
+    assert environment(preset)["NAUTILUS_HALT_ON_SHUTDOWN"] == "${NAUTILUS_HALT_ON_SHUTDOWN:-true}"
 
 
 @pytest.mark.parametrize("preset", COMPOSE)
@@ -293,3 +246,55 @@ def test_the_stacks_share_nothing() -> None:
     # One prefixes what the other takes as it is, so that no .env makes them equal.
     assert environment("testnet")["NAUTILUS_TRADER_ID"].startswith("TESTNET-${")
     assert environment("production")["NAUTILUS_TRADER_ID"] == ""
+
+
+# -- the overlays -------------------------------------------------------------------------------------------------
+
+
+def test_every_stack_has_a_name_and_a_trader_of_its_own() -> None:
+    everything = {**COMPOSE, **OVERLAYS}
+    assert len({block(preset, "name") for preset in everything}) == len(everything)
+    traders = {preset: environment(preset)["NAUTILUS_TRADER_ID"] for preset in everything}
+    assert traders.pop("production") == ""
+    assert {preset: trader.partition("-")[0] for preset, trader in traders.items()} == {
+        preset: preset.upper() for preset in traders
+    }
+
+
+def test_paper_has_neither_secrets_nor_redis() -> None:
+    assert environment("paper")["NAUTILUS_PRESET"] == "sandbox"
+    assert block("paper", "services", "redis") == "!reset null"
+    assert {name: environment("paper")[name] for name in ("REDIS_HOST", "NAUTILUS_SECRETS_DIR")} == {
+        "REDIS_HOST": "!reset null",
+        "NAUTILUS_SECRETS_DIR": "!reset null",
+    }
+    volumes = block("paper", "services", "node", "volumes")
+    assert volumes.startswith("!override")
+    assert "secrets" not in volumes
+
+
+def test_offline_knows_one_exchange_which_is_on_loopback_and_shares_no_secret() -> None:
+    urls = {name: url for name, url in environment("offline").items() if "_BASE_URL_" in name}
+    assert {name for name in environment("testnet") if "_BASE_URL_" in name} == urls.keys()
+    assert {url.split("/")[2] for url in urls.values()} == {"127.0.0.1:9400"}
+    assert '"--port", "9400"' in (ROOT / "docker/exchange.Dockerfile").read_text()
+    assert block("offline", "services", "exchange", "networks") == "[testnet-redis]"
+    text = (ROOT / OVERLAYS["offline"]).read_text()
+    assert set(re.findall(r"\./secrets/\w+", text)) == {"./secrets/offline"}
+    exchange = block("offline", "services", "exchange")
+    for wanted in (
+        "read_only: true",
+        "cap_drop: [ALL]",
+        "no-new-privileges:true",
+        "mem_limit:",
+        "pids_limit:",
+        "max-size:",
+    ):
+        assert wanted in exchange
+    assert "ports" not in keys(exchange)
+
+
+def test_what_the_exchange_runs_on_stands_in_the_lock() -> None:
+    (names,) = re.findall(r"/\^\(([\w|.-]+)\)==/", (ROOT / "docker/exchange.Dockerfile").read_text())
+    locked = set(re.findall(r"^([\w.-]+)==", (ROOT / "requirements-dev.lock").read_text(), re.MULTILINE))
+    assert set(names.split("|")) <= locked

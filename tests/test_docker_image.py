@@ -11,7 +11,7 @@ import pytest
 
 from config.cli import cli
 from config.models import TradingNodeSettings
-from config.variables import secret_names
+from config.settings.variables import secret_names
 
 ROOT = Path(__file__).parents[1]
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
