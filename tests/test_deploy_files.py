@@ -15,14 +15,14 @@ from pathlib import Path
 import pytest
 
 from config.health.command import OPTIONS
-from config.store.lease import TIME_TO_LIVE_SECS
+from config.live.runner import WATCHDOG_MARGIN_SECS
 from config.models import TradingNodeSettings
 from config.preflight.venues import BUDGET_SECS
 from config.presets import PRESETS
 from config.problems import ExitCode
-from config.live.runner import WATCHDOG_MARGIN_SECS
 from config.settings.sources import read_secrets_dir
 from config.settings.variables import former_names, known_names, secret_names
+from config.store.lease import TIME_TO_LIVE_SECS
 from tests.conftest import CANARIES, Start
 from tests.test_docker_files import PROJECT, block
 

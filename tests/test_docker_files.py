@@ -15,12 +15,12 @@ import pytest
 from redis import Redis
 from redis.exceptions import AuthenticationError, NoPermissionError
 
-from config.store.lease import COMMANDS as OF_THE_LEASE
 from config.models import TradingNodeSettings
 from config.preflight.redis import HARMLESS, LEASE, LEASE_FIRST, MAKING
 from config.presets import PRESETS
-from config.store.retention import COMMANDS as OF_RETENTION
 from config.settings.variables import known_names, secret_names
+from config.store.lease import COMMANDS as OF_THE_LEASE
+from config.store.retention import COMMANDS as OF_RETENTION
 from tests.redis_server import RedisServer
 
 ROOT = Path(__file__).parents[1]
@@ -201,7 +201,7 @@ def test_every_setting_reaches_the_node_and_no_secret_does_so_as_a_variable(pres
     secrets = secret_names()
     plain = {name for name in known_names() if name.removesuffix("_FILE") not in secrets}
     given = environment(preset)
-    assert (plain - OF_THE_STACK) | SET_BY_THE_STACK == given.keys()
+    assert plain - OF_THE_STACK == given.keys()
     assert given["NAUTILUS_PRESET"] == preset
     assert preset in PRESETS
     assert f"- {preset}-state:{given['NAUTILUS_STATE_DIR']}" in block(preset, "services", "node", "volumes")
