@@ -96,20 +96,26 @@ def _told(settings: Any) -> tuple[Problem, ...]:
     return (*settings.warnings, *settings.notes)
 
 
-def _finish(problems: Iterable[Problem], asked: Asked, if_well: str = "", /, **fields: Any) -> NoReturn:
+WOULD_NOT = "would not start"
+
+
+def _finish(
+    problems: Iterable[Problem], asked: Asked, if_well: str = "", otherwise: str = "", /, **fields: Any
+) -> NoReturn:
     """Tell the problems, once, and exit with the code of the gravest; warnings count under ``--strict``.
 
-    With ``if_well`` the worst is told last, where the eye is then, and the last line begins with that, or with the contrary.
+    With a verdict the worst is told last, where the eye is then, and the last line begins with the one that is true; ``{}`` in
+    it is what the worst says.
     """
     found = tuple(problems)
-    if if_well:
+    if otherwise:
         found = tuple(sorted(found, key=lambda problem: GRAVITY.index(problem.exit_code), reverse=True))
     code = exit_code_of(found if asked.strict else [problem for problem in found if problem.is_error])
     if asked.as_json:
         finish_json(found, code, **fields)
     else:
         tell(found)
-        verdict = if_well if code is ExitCode.OK else if_well and "would not start"
+        verdict = if_well if code is ExitCode.OK else otherwise.format(found[-1].message)
         if line := ": ".join(filter(None, (verdict, tally(found, code)))):
             say(line)
     sys.exit(code)
@@ -271,7 +277,7 @@ def run(
         _run(settings, strategy, strategy_config, strategy_config_class)
     except ConfigError as error:
         problems = error.problems if settings is None else [_redacted(problem, settings) for problem in error.problems]
-        _finish(problems, asked)
+        _finish(problems, asked, "", "not running ({})")
     except _StopAsked:
         say("stopped before the node was started")
     if asked.as_json:
@@ -324,7 +330,7 @@ def doctor(asked: Asked) -> None:
     try:
         settings = _load(asked)
     except ConfigError as error:
-        _finish(error.problems, asked, "would start")
+        _finish(error.problems, asked, "", WOULD_NOT)
     from config.preflight.steps import STEPS, preflight, problems_of
 
     found = preflight(settings, tuple(STEPS), claim=False)
@@ -332,7 +338,7 @@ def doctor(asked: Asked) -> None:
     if asked.as_json:
         _finish(problems, asked, versions=versions(), findings=[one.to_dict() for one in found])
     print_findings(found)
-    _finish(problems, asked, "would start" if settings.preset else "would start under a preset (-p)")
+    _finish(problems, asked, "would start" if settings.preset else "would start under a preset (-p)", WOULD_NOT)
 
 
 @cli.command(add_help_option=False, context_settings={"ignore_unknown_options": True})
