@@ -86,7 +86,7 @@ class RedisServer:
         self.folder = Path(self._folder.name)
         self._options = [f"port {self.port}", "bind 127.0.0.1", "save ''", "appendonly yes", f"dir {self._folder.name}"]
         if username is not None:
-            self._options += [f"user {username} on >{password} ~* &* +@all", "user default off"]
+            self._options += [f"user {username} on >{password} ~* &* +@all", "user default off ~* &* +@all"]
         elif password is not None:
             self._options += [f"requirepass {password}"]
         self._options += options

@@ -15,9 +15,9 @@ from tests.containers.stack import COMES_WITHIN_SECS, Stack, docker
 type Step = Callable[[Stack], object]
 
 RESTART_ENGINE = os.environ.get("ENGINE_RESTART", "")
-# Beside the strategy that holds, one that takes all the memory that there is when it is told to.
+# Beside the strategy that holds, one that takes all the memory that there is, or leaves, when it is told to.
 HUNGRY = '''
-"""Hold, and on demand take memory without end."""
+"""Hold, and on demand take memory without end, or ask for the end."""
 
 from datetime import timedelta
 from pathlib import Path
@@ -40,6 +40,8 @@ class Hungry(Hold):
     def eat(self, event):
         if Path("/tmp/eat").exists():
             self.eaten.append(bytes(BLOCK).replace(b"\\0", b"x"))
+        if Path("/tmp/leave").exists():
+            self.shutdown_system("enough for today")
 '''
 
 
@@ -153,6 +155,16 @@ def fed(stack: Stack) -> None:
     stack.until(lambda: "oom" in deaths(stack) or "exit=137" in deaths(stack))
 
 
+def left(stack: Stack) -> None:
+    """Have the strategy ask for the end."""
+    docker("exec", stack.container("node"), "touch", "/tmp/leave")
+
+
+def hand(*command: str) -> Step:
+    """Give a command to the running node."""
+    return lambda stack: docker("exec", stack.container("node"), "tradingnode", *command)
+
+
 def setting(**environ: str) -> Step:
     """Change what the compose files are given from now on."""
     return lambda stack: stack.environ.update(environ)
@@ -167,8 +179,8 @@ def reason_comes_last(stack: Stack) -> None:
     """Expect that the log ends with the reason and the exit code, between one start and the next."""
 
     def told() -> bool:
-        last = stack.logs("node").splitlines()[-4:]
-        return last[0].startswith("error: BINANCE_ACCOUNT_TYPE is 'USDT_FUTURE'") and "exit 4" in last[-1]
+        last = stack.logs("node").splitlines()[-1]
+        return last.startswith("not running (BINANCE_ACCOUNT_TYPE is 'USDT_FUTURE'") and "exit 4" in last
 
     stack.until(told)
 
@@ -246,6 +258,13 @@ ROWS: tuple[Row, ...] = (
     Row("node: docker kill, then up", (compose("kill", "node"), ended(137), up, ready_again(2))),
     Row("node: crashed", (killed_within, ended(137), ready_again(2)), restarts=1),
     Row("node: out of memory", (fed, ended(137), ready_again(2, 120)), restarts=1, overlay=LITTLE_MEMORY, environ=EATS),
+    Row(
+        "node: ended by its strategy, and resumed by hand",
+        (left, ended(0), ready_again(2), unhealthy("Hungry-000 asked for the end: enough for today"), hand("resume")),
+        ("halted by Hungry-000: the next start takes no new risk",),
+        restarts=1,
+        environ=EATS,
+    ),
     Row("node: stopped, then up", (compose("stop", "node"), ended(0), up, ready_again(2)), ("stopped ",)),
     Row("node: down, then up", (compose("rm", "--stop", "--force", "node"), up, ready_again(1))),
     Row(
