@@ -277,7 +277,7 @@ def run(
         _run(settings, strategy, strategy_config, strategy_config_class)
     except ConfigError as error:
         problems = error.problems if settings is None else [_redacted(problem, settings) for problem in error.problems]
-        _finish(problems, asked, "", "not running ({})")
+        _finish(problems, asked, "", "failed ({})")
     except _StopAsked:
         say("stopped before the node was started")
     if asked.as_json:

@@ -180,7 +180,7 @@ def reason_comes_last(stack: Stack) -> None:
 
     def told() -> bool:
         last = stack.logs("node").splitlines()[-1]
-        return last.startswith("not running (BINANCE_ACCOUNT_TYPE is 'USDT_FUTURE'") and "exit 4" in last
+        return last.startswith("failed (BINANCE_ACCOUNT_TYPE is 'USDT_FUTURE'") and "exit 4" in last
 
     stack.until(told)
 

@@ -63,7 +63,7 @@ def net_after_checks(environ: Mapping[str, str], preset: str, instrument_id: str
             BinanceExecClientConfig: StockBinance,
             BybitExecClientConfig: BybitLiveExecClientFactory,
         }
-        vars(config.node)["EXEC_FACTORIES"] = table
+        vars(config.live.node)["EXEC_FACTORIES"] = table
     os.chdir(environ["HOME"])
     settings = TradingNodeSettings.from_env(None, environ, preset=preset)
     built = TradingNodeConfigFactory.from_settings(settings)

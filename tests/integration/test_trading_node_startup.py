@@ -191,7 +191,8 @@ def test_strategy_that_raises_while_stopping_is_9_and_the_stop_goes_on(
     assert told.startswith("error: ")
     assert "ValueError: leaked ***" in told
     assert fix.startswith("  fix: ")
-    assert summary.startswith("1 error, exit 9; more: tradingnode explain TN9")
+    assert summary.startswith("failed (the running node failed: ")
+    assert "): 1 error, exit 9; more: tradingnode explain TN9" in summary
     assert "Disconnected" in node.stdout
 
 
