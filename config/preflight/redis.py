@@ -511,6 +511,9 @@ def _not_let_in(refusal: _Refusal, redis: RedisConfig, *, to_auth: bool) -> Prob
     return _problem("TN602", redis, f"refuses {who}: {words}", fix, key)
 
 
+# From then on it is time to make room: closed orders stay for ever.
+NEARLY_FULL = 0.8
+
 # What a refusal's code means: our code, what is wrong, what to do.
 REFUSALS: Mapping[str, tuple[str, str, str]] = {
     "READONLY": ("TN608", "is a read-only replica", "set REDIS_HOST and REDIS_PORT to its primary"),
@@ -625,6 +628,9 @@ def _memory(facts: Mapping[str, str], redis: RedisConfig) -> Verdict:
     counted = used - (_number(facts, "mem_not_counted_for_evict") or 0)
     if counted > limit and facts.get("maxmemory_policy") == "noeviction":
         return _refused(_Refusal("OOM", ""), redis)
+    if counted > NEARLY_FULL * limit and facts.get("maxmemory_policy") == "noeviction":
+        words = f"has {counted / 2**20:.0f} of {limit / 2**20:.0f} MiB in use, and refuses writes when all are"
+        return _problem("TN329", redis, words, REFUSALS["OOM"][2])
     return "ok", f"{counted / 2**20:.1f} MiB of {limit / 2**20:.1f} MiB used"
 
 

@@ -509,6 +509,19 @@ def test_full_memory_is_refused() -> None:
         assert {} == problems(checked(server.port))
 
 
+def test_memory_that_is_nearly_full_is_warned_of() -> None:
+    with Server("maxmemory-policy noeviction") as server, Redis(port=server.port) as admin:
+        # Beside which the connections are nothing.
+        admin.set("filler", bytes(20_000_000))
+        used = int(admin.info("memory")["used_memory"])
+        admin.config_set("maxmemory", int(used / 0.7))
+        assert {} == problems(checked(server.port))
+        admin.config_set("maxmemory", int(used / 0.85))
+        problem = only(checked(server.port), "redis.memory", "TN329")
+        assert problem.is_warning
+        assert "MiB in use, and refuses writes when all are" in problem.message
+
+
 def test_eviction_is_warned_of() -> None:
     with Server() as server, Redis(port=server.port) as admin:
         for policy, told in (
