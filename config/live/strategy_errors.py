@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import suppress
 from functools import wraps
 from typing import Any
 
@@ -28,7 +29,9 @@ def mask_errors(node: TradingNode) -> None:
     trader = node.trader
     for component in (*trader.strategies(), *trader.exec_algorithms(), *trader.actors()):
         for name in handlers(type(component)):
-            setattr(component, name, _masking(getattr(component, name), secrets))
+            # A class with slots, or one that was compiled, takes no other handler.
+            with suppress(AttributeError):
+                setattr(component, name, _masking(getattr(component, name), secrets))
 
 
 def secrets_in(value: object, field: str = "") -> Iterator[str]:
