@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from secrets import token_hex
-from typing import Any
+from typing import Any, NoReturn
 
 from rich.console import Console
 from rich.panel import Panel
@@ -39,6 +39,7 @@ class Seen:
     """What went past while the node ran."""
 
     ready_secs: float = 0.0
+    interrupted: bool = False
     quotes: Counter[str] = field(default_factory=Counter)
     trades: Counter[str] = field(default_factory=Counter)
     rows: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -92,7 +93,7 @@ def strategies() -> Iterator[Any]:
 
 
 async def watch(node: Any, seen: Seen, say: Any) -> None:
-    """Tell each order event once, and stop the node as ctrl-C would when both venues are done."""
+    """Tell each order event once, and have a strategy ask for the end when both venues are done."""
     deadline = time.monotonic() + DONE_WITHIN_SECS
     told: set[tuple[str, str]] = set()
     while time.monotonic() < deadline:
@@ -107,7 +108,7 @@ async def watch(node: Any, seen: Seen, say: Any) -> None:
             break
         await asyncio.sleep(0.02)
     seen.rows = {venue: _row(node, venue, seen) for venue in INSTRUMENTS}
-    signal.raise_signal(signal.SIGINT)
+    node.trader.strategies()[0].shutdown_system("the demo is done")
 
 
 def _done(node: Any, venue: str) -> bool:
@@ -169,9 +170,27 @@ def figures(seen: Seen, keys: Mapping[str, int], took: Mapping[str, float]) -> T
     return table
 
 
+class StoppedError(Exception):
+    """A signal asked for the end."""
+
+
+def _stop(*_: object) -> NoReturn:
+    raise StoppedError
+
+
 def main() -> int:
-    """Run the demo and return its exit code: 0 when everything in the summary happened."""
+    """Run the demo and return its exit code: 0 when everything in the summary happened, 130 after Ctrl-C."""
     console = Console(highlight=False)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _stop)
+    try:
+        return _play(console)
+    except StoppedError:
+        console.print("[yellow]stopped before the end[/], exit 130")
+        return 130
+
+
+def _play(console: Console) -> int:
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="tradingnode-demo-") as name, Venue.start() as venue:
         folder = Path(name)
@@ -224,8 +243,13 @@ def _run(path: Path, seen: Seen, console: Console, status: Any, took: dict[str, 
         bus.subscribe("data.trades.*", lambda tick: seen.trades.update([str(tick.instrument_id.venue)]))
         watching.append(asyncio.get_running_loop().create_task(watch(node, seen, say)))
 
-    run_node(config, Deadlines(settings.seconds_to_ready, settings.stop_timeout), on_ready=on_ready)
-    say("stopped")
+    def on_end(_node: Any, why: str) -> None:
+        say(f"stopped ({why})")
+        seen.interrupted = why.startswith("SIG")
+
+    run_node(config, Deadlines(settings.seconds_to_ready, settings.stop_timeout), on_ready=on_ready, on_end=on_end)
+    if seen.interrupted:
+        raise StoppedError
 
 
 if __name__ == "__main__":

@@ -41,7 +41,8 @@ def main() -> int:
     console.print(f"[bold]the offline stack[/]: Redis, an exchange on loopback, a testnet node\n[dim]{found}[/]\n")
     began, code = time.monotonic(), 1
     with tempfile.TemporaryDirectory(prefix="tradingnode-demo-") as folder:
-        stack = Stack(Path(folder), project=f"{PROJECT}-{token_hex(3)}")
+        name = f"{PROJECT}-{token_hex(3)}"
+        stack = Stack(Path(folder), project=name, images=name)
         try:
             code = _play(stack, console)
         except StoppedError:
@@ -55,7 +56,8 @@ def main() -> int:
                 signal.signal(number, signal.SIG_IGN)
             with _step(console, "clean up") as say:
                 stack.down()
-                say("all but the images was removed")
+                stack.forget_images()
+                say("nothing is left but the builder's cache")
     verdict = {0: "[green]ok: everything happened[/]", 130: "[yellow]stopped before the end[/]"}
     console.print(f"\n{verdict.get(code, '[red]not everything happened[/]')}, {time.monotonic() - began:.0f} s in all")
     return code

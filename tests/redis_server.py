@@ -115,7 +115,11 @@ class RedisServer:
         binary = find_server()
         # A copy of the environment: without one the system reads the process' own, which pytest changes in its thread meanwhile.
         self._process = subprocess.Popen(
-            [str(binary), "-"], env=dict(os.environ), stdin=subprocess.PIPE, stdout=subprocess.DEVNULL
+            [str(binary), "-"],
+            env=dict(os.environ),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            process_group=0,  # Ctrl-C is for whoever started it
         )
         assert self._process.stdin is not None
         self._process.stdin.write("\n".join(self._options).encode())

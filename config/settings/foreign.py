@@ -75,7 +75,15 @@ READ_BY_REDIS_IMAGES = frozenset(
 )
 # The compose files of this project substitute these.
 READ_BY_COMPOSE = frozenset(
-    {"NODE_COMMAND", "NODE_RESTART", "NODE_STOP_GRACE", "OFFLINE_SECRETS", "OFFLINE_STRATEGIES"}
+    {
+        "EXCHANGE_IMAGE",
+        "NODE_COMMAND",
+        "NODE_IMAGE",
+        "NODE_RESTART",
+        "NODE_STOP_GRACE",
+        "OFFLINE_SECRETS",
+        "OFFLINE_STRATEGIES",
+    }
 )
 OWNERS: tuple[tuple[frozenset[str], str], ...] = (
     (READ_BY_NAUTILUS, "Nautilus' own"),

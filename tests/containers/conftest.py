@@ -23,11 +23,14 @@ def pytest_ignore_collect(config: pytest.Config) -> bool | None:
 
 
 @pytest.fixture(scope="session")
-def built(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Build the images of this checkout; what did not change comes from the cache."""
+def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Build the images of this checkout, for these tests alone; what did not change comes from the cache."""
     if engine() is None:
         pytest.exit(NO_ENGINE, returncode=2)
-    Stack(tmp_path_factory.mktemp("build"), OFFLINE).compose("build")
+    stack = Stack(tmp_path_factory.mktemp("build"), OFFLINE)
+    stack.compose("build")
+    yield
+    stack.forget_images()
 
 
 @pytest.fixture

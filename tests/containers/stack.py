@@ -41,6 +41,10 @@ HOLD = {"instrument_id": "BTCUSDT-PERP.BINANCE", "quantity": "0.010"}
 RUN_HOLD = "run --strategy /strategies/hold.py:Hold --strategy-config /strategies/hold.json"
 
 
+# Of the tests alone: what runs on this host from the usual tags is not touched.
+TEST_IMAGES = "tradingnode-test"
+
+
 class CommandError(RuntimeError):
     """A docker command that failed, with what it said."""
 
@@ -103,6 +107,8 @@ class Stack:
         The secret files by name.
     venue : Venue, optional
         The exchange, if it is a process of this host; otherwise it is the stack's own.
+    images : str
+        Name of its images.
 
     """
 
@@ -115,6 +121,7 @@ class Stack:
         environ: Mapping[str, str] | None = None,
         secrets: Mapping[str, str] | None = None,
         venue: Venue | None = None,
+        images: str = TEST_IMAGES,
     ) -> None:
         self.project = project or f"tradingnode-test-{token_hex(4)}"
         self.files = list(files)
@@ -132,6 +139,8 @@ class Stack:
             "OFFLINE_SECRETS": str(folder / "secrets"),
             "OFFLINE_STRATEGIES": str(folder / "strategies"),
             "NODE_COMMAND": RUN_HOLD,
+            "NODE_IMAGE": f"{images}:node",
+            "EXCHANGE_IMAGE": f"{images}:exchange",
             **(environ or {}),
         }
 
@@ -164,6 +173,10 @@ class Stack:
         # Nobody waits for a node that is removed with all that it kept.
         self.compose("kill", check=False)
         self.compose("down", "--volumes", "--remove-orphans", "--timeout", "5")
+
+    def forget_images(self) -> None:
+        """Remove its images; what they were built from stays in the builder's cache."""
+        docker("image", "rm", self.environ["NODE_IMAGE"], self.environ["EXCHANGE_IMAGE"], check=False)
 
     def __enter__(self) -> Self:
         return self

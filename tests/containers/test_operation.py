@@ -15,11 +15,11 @@ from secrets import token_hex
 
 import pytest
 
-from tests.containers.stack import EXCHANGE_PORT, OF_THE_SHELL, ROOT, Stack, canaries, docker
+from tests.containers.stack import EXCHANGE_PORT, OF_THE_SHELL, ROOT, TEST_IMAGES, Stack, canaries, docker
 from tests.test_deploy_files import UNIT, below, settings_of_the_pod, yaml
 
 pytestmark = pytest.mark.timeout(600)
-NODE, EXCHANGE = "tradingnode:0.1.0", "tradingnode-exchange:0.1.0"
+NODE, EXCHANGE = f"{TEST_IMAGES}:node", f"{TEST_IMAGES}:exchange"
 LOOPBACK = {
     "BINANCE_BASE_URL_HTTP": f"http://127.0.0.1:{EXCHANGE_PORT}",
     "BINANCE_BASE_URL_WS": f"ws://127.0.0.1:{EXCHANGE_PORT}",
@@ -242,10 +242,10 @@ def test_the_pods_as_the_kubelet_runs_them(containers: Containers, tmp_path: Pat
 
 # -- as systemd runs it -------------------------------------------------------------------------------------------
 
-HOST = """
+HOST = f"""
 FROM python:3.12-slim
 RUN apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends systemd redis-server
-COPY --from=tradingnode:0.1.0 /usr/local /usr/local
+COPY --from={NODE} /usr/local /usr/local
 RUN mkdir -p /opt/tradingnode/bin && ln -s /usr/local/bin/tradingnode /opt/tradingnode/bin/tradingnode
 """
 INSTANCE = "tradingnode@testnet"

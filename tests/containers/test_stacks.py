@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.containers.stack import OFFLINE, ROOT, Stack, docker, with_secrets
+from tests.containers.stack import OFFLINE, ROOT, TEST_IMAGES, Stack, docker, with_secrets
 
 pytestmark = pytest.mark.timeout(600)
 SERVICES = ("redis", "node", "exchange")
@@ -326,7 +326,9 @@ def test_a_derived_image_as_documented(stack: Callable[..., Stack], tmp_path: Pa
     )
     node = stack((*OFFLINE, overlay), environ={"NODE_COMMAND": command})
     for name in ("Dockerfile", "requirements.txt"):
-        node.write(name, blocks[f"strategies/{name}"] + "\n")
+        node.write(
+            name, blocks[f"strategies/{name}"].replace("FROM tradingnode:0.1.0", f"FROM {TEST_IMAGES}:node") + "\n"
+        )
     try:
         node.compose("build", "node")
         node.up()
@@ -346,7 +348,7 @@ def test_paper_trades_on_the_exchange_s_data_without_a_key(stack: Callable[..., 
     exchange = {
         "services": {
             "exchange": {
-                "image": "tradingnode-exchange:0.1.0",
+                "image": f"{TEST_IMAGES}:exchange",
                 "volumes": [f"{ROOT}/tests:/srv/tests:ro"],
                 "networks": ["testnet-egress"],
             },

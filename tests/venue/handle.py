@@ -68,6 +68,7 @@ class Venue:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
+            process_group=0,  # Ctrl-C is for whoever started it
         )
         assert process.stdout is not None
         line = process.stdout.readline()
