@@ -273,8 +273,10 @@ def run(
         _preflight(settings, asked, BEFORE_NAUTILUS)
         write_record(settings)
         say(f"starting {summary(settings).removeprefix('ok: ')}")
+        # Before the venues, which may be away for longer than a misspelt name should go untold.
+        strategies = _strategies(strategy, strategy_config, strategy_config_class)
         _preflight(settings, asked, THROUGH_NAUTILUS)
-        _run(settings, strategy, strategy_config, strategy_config_class)
+        _run(settings, strategies)
     except ConfigError as error:
         problems = error.problems if settings is None else [_redacted(problem, settings) for problem in error.problems]
         _finish(problems, asked, "", "failed ({})")
@@ -309,11 +311,15 @@ def _preflight(settings: Any, asked: Asked, steps: Sequence[str]) -> None:
         say(f"preflight: {step} was left out (NAUTILUS_PREFLIGHT_SKIP)")
 
 
-def _run(settings: Any, strategy: str | None, strategy_config: str | None, strategy_config_class: str | None) -> None:
-    from config.live.session import Session
+def _strategies(strategy: str | None, strategy_config: str | None, strategy_config_class: str | None) -> list[Any]:
     from config.live.strategies import load_strategy
 
-    strategies = [] if strategy is None else [load_strategy(strategy, strategy_config, strategy_config_class)]
+    return [] if strategy is None else [load_strategy(strategy, strategy_config, strategy_config_class)]
+
+
+def _run(settings: Any, strategies: Sequence[Any]) -> None:
+    from config.live.session import Session
+
     Session(settings, say).run(strategies)
 
 
@@ -408,6 +414,9 @@ def resume(asked: Asked, hands: Hands) -> None:
 def flatten(asked: Asked, hands: Hands, message: str, yes: bool) -> None:
     """Cancel every order, close every position at market, and stay halted."""
     if not yes:
+        if not sys.stdin.isatty():
+            problem = Problem("TN204", "--yes", "there is no terminal to ask at, and nothing was done", "give --yes")
+            _finish([problem], asked)
         click.confirm(
             f"Cancel every order and close every position of the node of {hands.folder} at market?",
             abort=True,

@@ -6,8 +6,9 @@ import contextlib
 import signal
 import threading
 import time
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
+from decimal import Decimal
 from functools import partial
 from typing import Any
 
@@ -25,7 +26,7 @@ from config.live.restriction import LEASE
 from config.live.runner import ENGINES, SIGNALS, Deadlines, Running, run_node
 from config.models import TradingNodeSettings
 from config.problems import Problem
-from config.show.banner import Row, aligned, duration, end_rows, found_rows, start_rows
+from config.show.banner import Row, aligned, duration, end_rows, found_rows, nets, start_rows
 from config.state_dir import READINESS_FILE
 from config.store.lease import Lease, lease_names
 from config.store.retention import trim_catalog, trim_snapshots
@@ -56,6 +57,8 @@ class Session:
         self._lock = threading.Lock()
         self._running: Running | None = None
         self._ready_at: float | None = None
+        # The net positions of the books as they were kept.
+        self._before: Mapping[str, Decimal] = {}
         # What is to be done as soon as there is a node.
         self._early: list[Callable[[Running], None]] = []
         self.changes = Changes()
@@ -125,7 +128,7 @@ class Session:
         venues = ",".join(settings.active_venues)
         self._say(f"ready {settings.trader_id} {settings.preset} {venues} after {seconds:.2f} s")
         self._ready_at = time.monotonic()
-        self._tell(found_rows(node))
+        self._tell(found_rows(node, self._before))
 
     def _on_end(self, node: TradingNode, why: str) -> None:
         self._tell(end_rows(node, self._running.restriction.reasons if self._running else {}))
@@ -166,6 +169,7 @@ class Session:
     def _attend(self, running: Running) -> Iterator[Coroutine[Any, Any, None]]:
         with self._lock:
             self._running, early = running, self._early
+        self._before = nets(running.node.cache)
         for act in early:
             act(running)
         if (why := self.halt.read()) is not None:

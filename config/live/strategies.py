@@ -58,7 +58,8 @@ def load_strategy(
         kind.parse(msgspec.json.encode(values, enc_hook=msgspec_encoding_hook))
     except Exception as error:  # a decoding hook may raise anything
         message = f"the configuration of {name} does not fit {config_name}: {error}"
-        fix = "give its fields in a JSON or TOML file with --strategy-config"
+        own = [name for name in kind.__struct_fields__ if name not in StrategyConfig.__struct_fields__]
+        fix = f"give its fields in a JSON or TOML file with --strategy-config: {', '.join(own) or 'it has none'}"
         raise ConfigError([Problem("TN410", "--strategy-config", message, fix)]) from None
     return ImportableStrategyConfig(
         strategy_path=f"{module.__name__}:{name}", config_path=f"{module.__name__}:{config_name}", config=values

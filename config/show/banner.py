@@ -18,6 +18,7 @@ from config.show.record import shown
 type Row = tuple[str, str]
 
 EXTERNAL = "EXTERNAL"
+ZERO = Decimal(0)
 LABEL_WIDTH = 11
 # More are counted; all of them are in the log and at the venue.
 LISTED_MAX = 20
@@ -85,8 +86,11 @@ def _guards(settings: TradingNodeSettings) -> Iterator[str]:
     yield f"no venue for {settings.venue_outage_secs:g} s: halt"
 
 
-def found_rows(node: Any) -> Iterator[Row]:
-    """Yield what reconciliation found, after a restart above all: open orders, whose they are, and net positions."""
+def found_rows(node: Any, before: Mapping[str, Decimal]) -> Iterator[Row]:
+    """Yield what reconciliation found, after a restart above all: open orders, whose they are, and net positions.
+
+    ``before`` are the net positions that the books had when they were loaded: what the venue made of them must not go unsaid.
+    """
     orders = still_open(node.cache)
     if orders:
         external = sum(str(order.strategy_id) == EXTERNAL for order in orders)
@@ -94,7 +98,12 @@ def found_rows(node: Any) -> Iterator[Row]:
             "found",
             f"{_count(orders, 'open order')}, {external} of them EXTERNAL (no strategy of this node claims those)",
         )
-    yield from (("found", f"position {name} {net}") for name, net in nets(node.cache).items())
+    now = nets(node.cache)
+    yield from (("found", f"position {name} {net}") for name, net in now.items() if net)
+    for name in sorted(before.keys() | now.keys()):
+        had, has = before.get(name, ZERO), now.get(name, ZERO)
+        if had != has:
+            yield "changed", f"position {name} was {had} in the books and is {has}, as the exchange has it"
 
 
 def end_rows(node: Any, restricted: Mapping[str, str]) -> Iterator[Row]:
@@ -117,7 +126,7 @@ def nets(cache: Any) -> Mapping[str, Decimal]:
     found: dict[str, Decimal] = {}
     for position in cache.positions_open():
         name = str(position.instrument_id)
-        found[name] = found.get(name, Decimal(0)) + position.signed_decimal_qty()
+        found[name] = found.get(name, ZERO) + position.signed_decimal_qty()
     return found
 
 

@@ -99,7 +99,7 @@ def test_a_restore_overwrites_nothing(stack: Callable[..., Stack], tmp_path: Pat
     up.compose("stop", "node", "redis")
     full = script(up, "restore", str(file))
     assert 1 == full.returncode
-    assert "the books were not restored" in full.stderr
+    assert "the volume of the books is not empty" in full.stderr
     up.compose("up", "-d", "redis")
     up.until(lambda: up.stored() == stored)
 
@@ -109,7 +109,8 @@ def test_a_damaged_backup_is_refused_and_leaves_the_volume_empty(stack: Callable
     up.up()
     up.until(up.holds)
     assert 0 == script(up, "backup", str(file)).returncode
-    lose_the_volumes(up)
+    # As on another host: there is no container either, also none whose network the node shares.
+    up.compose("down", "--volumes")
     folder.mkdir()
     subprocess.run(["tar", "-C", str(folder), "-xf", str(file)], check=True)
     snapshot = folder / "redis.rdb"
