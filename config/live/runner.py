@@ -481,7 +481,7 @@ def _left_open(node: TradingNode, *, all_of_them: bool) -> list[Problem]:
             "TN903",
             str(order.client_order_id),
             f"{order.client_order_id} is still open at {order.instrument_id.venue}: {order.info()}; its cancel was not done",
-            "cancel it at the exchange, or start again: reconciliation finds it",
+            "cancel it at the exchange, or start again; if the exchange does not have it, `tradingnode reset` forgets it",
         )
         for order in still_open(node.cache)
         if all_of_them
