@@ -223,6 +223,8 @@ def explain(asked: Asked, keys: tuple[str, ...]) -> None:
             gathered = gather(**asked.layers)
         except ConfigError as error:
             _finish(error.problems, asked)
+        # Explained is what holds under the preset that was meant.
+        problems += [problem for problem in gathered.problems if problem.code == "TN201"]
         for key in settings:
             found = explain_setting(key, gathered)
             if isinstance(found, Problem):

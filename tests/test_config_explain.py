@@ -441,10 +441,17 @@ def test_what_is_wrong_with_a_name_that_is_no_field_is_told_with_it(name: str, t
     assert [name] == [problem.key for problem in explained(name, {**NODE, name: text}).problems]
 
 
-def test_a_preset_that_there_is_not_ends_with_2_as_nobody_knows_the_layers() -> None:
-    result = call("redis.port", NAUTILUS_PRESET="testnett")
+def test_a_preset_with_a_slip_is_told_and_all_else_holds_under_the_one_that_was_meant() -> None:
+    result = call("execution", NAUTILUS_PRESET="sandbx")
+    assert 2 == result.exit_code
+    assert "*  preset sandbox  SIMULATED" in result.stdout
+    assert "error: NAUTILUS_PRESET is 'sandbx', expected one of production, testnet, sandbox" in result.stderr
+
+
+def test_a_preset_that_nobody_can_guess_ends_with_2_as_the_layers_are_not_known() -> None:
+    result = call("redis.port", NAUTILUS_PRESET="x")
     assert (2, "") == (result.exit_code, result.stdout)
-    assert "error: NAUTILUS_PRESET is 'testnett', expected one of production, testnet, sandbox" in result.stderr
+    assert "error: NAUTILUS_PRESET is 'x', expected one of production, testnet, sandbox" in result.stderr
 
 
 # --- the command -----------------------------------------------------------------------------------------------------

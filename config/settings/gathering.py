@@ -61,7 +61,10 @@ def gather(
     said = [source.entries[PRESET_VARIABLE] for source in sources if PRESET_VARIABLE in source.entries]
     name = preset if preset is not None else str(said[-1].value).lower() if said else None
     if name is not None and name not in PRESETS:
-        raise ConfigError([*problems, unknown_preset(name, said[-1].origin if preset is None else None)])
+        problems.append(unknown_preset(name, said[-1].origin if preset is None else None))
+        name = nearest_preset(name)  # under which all else is judged, so that it is told at once
+        if name is None:
+            raise ConfigError(problems)
     if name is None and needs_preset:
         fix = f"add --preset with one of {', '.join(PRESETS)}"
         raise ConfigError([*problems, Problem("TN201", "--preset", "this command needs a preset", fix, tuple(PRESETS))])
@@ -96,11 +99,16 @@ def _for_role(merged: Merged, role: str) -> Merged:
     return replace(merged, values=values)
 
 
+def nearest_preset(name: str) -> str | None:
+    """Return the preset that ``name`` is most likely a slip of."""
+    return next(iter(get_close_matches(name[:LONGEST_SLIP], PRESETS, n=1, cutoff=0.5)), None)
+
+
 def unknown_preset(name: str, origin: Origin | None = None) -> Problem:
     """Return the usage error for a preset that does not exist."""
     key = PRESET_VARIABLE if origin is not None else "--preset"
-    near = get_close_matches(name[:LONGEST_SLIP], PRESETS, n=1, cutoff=0.5)
-    fix = f"did you mean {near[0]}?" if near else f"choose one of {', '.join(PRESETS)}"
+    near = nearest_preset(name)
+    fix = f"choose one of {', '.join(PRESETS)}" if near is None else f"did you mean {near}?"
     message = f"{found(key, name)}, expected one of {', '.join(PRESETS)}"
     return Problem("TN201", key, message, fix, tuple(PRESETS), origin)
 
