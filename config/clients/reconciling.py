@@ -9,10 +9,12 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
 
+from nautilus_trader.core.uuid import UUID4
 from nautilus_trader.execution.reports import ExecutionMassStatus, FillReport, OrderStatusReport
 from nautilus_trader.live.node import TradingNode
 from nautilus_trader.model.events import OrderFilled
 from nautilus_trader.model.identifiers import InstrumentId, StrategyId
+from nautilus_trader.model.position import Position
 
 ENDPOINTS = ("ExecEngine.process", "ExecEngine.reconcile_execution_report")
 # As Nautilus makes them unless it is told otherwise: date, time, tag of the trader, tag of the strategy, number.
@@ -111,7 +113,8 @@ class Reconciling:
     def _catch_up(self) -> None:
         """Apply to positions what was written of an order in the moment of a crash, and not any more of its position.
 
-        Redis is written to in sequence, the order before its position: only the last fills can be torn apart like that.
+        Redis is written to in sequence, the order before its position, and a position that is flipped is closed before it is
+        opened again: only the last fills can be torn apart like that.
         """
         fills = [
             (event, order) for order in self._cache.orders() for event in order.events if isinstance(event, OrderFilled)
@@ -119,14 +122,20 @@ class Reconciling:
         fills.sort(key=lambda found: found[0].ts_init, reverse=True)
         torn = list(itertools.takewhile(lambda found: self._is_torn(found[0]), fills))
         for fill, order in reversed(torn):
-            self._engine._handle_order_fill(order, fill, self._engine._determine_oms_type(fill))
+            oms_type, position = self._engine._determine_oms_type(fill), self._cache.position(fill.position_id)
+            if position is not None and _is_half_of_a_flip(position, fill):
+                rest = _other_half(fill, position.last_event)
+                self._engine._open_position(self._cache.instrument(fill.instrument_id), None, rest, oms_type)
+            else:
+                self._engine._handle_order_fill(order, fill, oms_type)
 
     def _is_torn(self, fill: OrderFilled) -> bool:
         position = None if fill.position_id is None else self._cache.position(fill.position_id)
         if position is None:
             return fill.position_id is not None
         # A position that was closed and opened again has the fills of its last life only.
-        return fill.trade_id not in position.trade_ids and fill.ts_init > position.last_event.ts_init
+        news = fill.trade_id not in position.trade_ids and fill.ts_init > position.last_event.ts_init
+        return news or _is_half_of_a_flip(position, fill)
 
     # -- what the books know --------------------------------------------------------------------------
 
@@ -202,6 +211,21 @@ class Reconciling:
         if order is None:
             return bool(report.is_open or report.ts_last >= begun)
         return bool(not order.is_closed or order.filled_qty < report.filled_qty)
+
+
+def _is_half_of_a_flip(position: Position, fill: OrderFilled) -> bool:
+    """Return whether ``fill`` closed ``position`` and has more than that took: Nautilus splits such a fill into two."""
+    last = position.last_event
+    return bool(position.is_closed and last.trade_id == fill.trade_id and last.last_qty < fill.last_qty)
+
+
+def _other_half(fill: OrderFilled, first: OrderFilled) -> OrderFilled:
+    """Return the part of ``fill`` that opens the position again, as Nautilus makes it after the ``first``."""
+    values = OrderFilled.to_dict(fill)
+    values["last_qty"] = str(fill.last_qty - first.last_qty)
+    values["commission"] = str(fill.commission - first.commission)
+    values["event_id"] = UUID4().value
+    return OrderFilled.from_dict(values)
 
 
 def _is_fill(message: Any) -> bool:

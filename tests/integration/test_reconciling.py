@@ -19,6 +19,7 @@ import pytest
 from redis import Redis
 
 from tests.conftest import CANARIES
+from tests.forked import run_forked
 from tests.integration.books import client
 from tests.integration.markets import BINANCE_SPOT
 from tests.redis_server import RedisServer
@@ -228,3 +229,67 @@ def test_account_that_traded_before_is_found_with_an_empty_redis(tmp_path: Path)
                 books = soak.compare(node, Restart(number, None), soak.look())
                 node.kill()
     assert {"EXTERNAL"} == {order["strategy"] for order in books["orders"].values()}
+
+
+def half_of_a_flip(environ: Mapping[str, str]) -> list[list[str]]:
+    """Return the open positions after each of two times that a node with half of a flipped position catches up."""
+    from nautilus_trader.accounting.factory import AccountFactory
+    from nautilus_trader.model.enums import OmsType, OrderSide
+    from nautilus_trader.model.events import OrderFilled
+    from nautilus_trader.model.identifiers import PositionId, TradeId
+    from nautilus_trader.model.position import Position
+    from nautilus_trader.test_kit.providers import TestInstrumentProvider
+    from nautilus_trader.test_kit.stubs.events import TestEventStubs
+    from nautilus_trader.trading.config import StrategyConfig
+    from nautilus_trader.trading.strategy import Strategy
+
+    from config.clients.reconciling import Reconciling
+    from config.factory import TradingNodeConfigFactory
+    from config.live.node import build_node
+    from config.models import TradingNodeSettings
+
+    os.chdir(environ["HOME"])
+    asyncio.set_event_loop(asyncio.new_event_loop())
+    settings = TradingNodeSettings.from_env(None, environ, preset="testnet")
+    strategy = Strategy(StrategyConfig(order_id_tag="001"))
+    node = build_node(TradingNodeConfigFactory.from_settings(settings), [strategy])
+    cache, instrument = node.kernel.cache, TestInstrumentProvider.btcusdt_perp_binance()
+    state = TestEventStubs.margin_account_state()
+    cache.add_instrument(instrument)
+    cache.add_account(AccountFactory.create(state))
+    name = PositionId(f"{instrument.id}-{strategy.id}")
+
+    def filled(side: OrderSide, quantity: str, number: int) -> OrderFilled:
+        order = strategy.order_factory.market(instrument.id, side, instrument.make_qty(Decimal(quantity)))
+        order.apply(TestEventStubs.order_submitted(order, account_id=state.account_id))
+        made = TestEventStubs.order_filled(
+            order,
+            instrument,
+            position_id=name,
+            trade_id=TradeId(f"T-{number}"),
+            last_px=instrument.make_price(Decimal(50_000)),
+            account_id=state.account_id,
+        )
+        fill = OrderFilled.from_dict({**OrderFilled.to_dict(made), "ts_init": number})
+        order.apply(fill)
+        cache.add_order(order, name)
+        return fill
+
+    position = Position(instrument, filled(OrderSide.BUY, "0.010", 1))
+    cache.add_position(position, OmsType.NETTING)
+    flip = filled(OrderSide.SELL, "0.030", 2)
+    position.apply(OrderFilled.from_dict({**OrderFilled.to_dict(flip), "last_qty": "0.010"}))
+    cache.update_position(position)
+    assert position.is_closed
+    reconciling, found = Reconciling(node), []
+    for _ in range(2):
+        reconciling._catch_up()
+        found.append([f"{one.strategy_id} {one.signed_decimal_qty()}" for one in cache.positions_open()])
+    node.dispose()
+    return found
+
+
+def test_flip_of_which_only_the_first_half_was_written_gets_its_other_half_once(environ: dict[str, str]) -> None:
+    """Nautilus closes a position and opens it the other way round: a crash may come between."""
+    alone = {name: value for name, value in environ.items() if not name.startswith("REDIS")}
+    assert [["Strategy-001 -0.020"]] * 2 == run_forked(half_of_a_flip, alone)
