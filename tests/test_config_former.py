@@ -448,7 +448,7 @@ def test_a_second_fix_changes_nothing(env: Path) -> None:
         ("", ("--strict", "--json"), 3, 0),
         ("REDIS_PORT=0", ("--strict",), 4, 4),
         ("NAUTILUS_PRESET=testnet", (), 5, 5),
-        ("NAUTILUS_PRESET=testnett", (), 2, 2),
+        ("NAUTILUS_PRESET=testnett", (), 5, 5),
         ("NAUTILUS_RECONCILIATION_LOOKBACK_MINS=60", ("--strict",), 3, 3),
     ],
 )

@@ -79,7 +79,7 @@ BAD: Mapping[str, tuple[Mapping[str, str], int]] = {
     "settings": ({"REDIS_PORT": "0", "REDIS_HOST": "redis.internal"}, 4),
     "credentials": ({"BINANCE_FUTURES_TESTNET_API_SECRET": ""}, 5),
     "safety": ({"NAUTILUS_ENVIRONMENT": "LIVE"}, 8),
-    "usage": ({"NAUTILUS_PRESET": "prod"}, 2),
+    "usage": ({"NAUTILUS_PRESET": "live"}, 2),
 }
 
 
