@@ -2,7 +2,8 @@
 # Needs BuildKit (the default of `docker build`) of Engine 25 or newer.
 
 FROM python:3.12-slim AS build
-ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_INPUT=1 PIP_ROOT_USER_ACTION=ignore PYTHONHASHSEED=0
+ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_INPUT=1 PIP_ROOT_USER_ACTION=ignore PYTHONHASHSEED=0 \
+    PIP_CACHE_DIR=/var/cache/pip PIP_CONFIG_FILE=/run/secrets/pip
 WORKDIR /build
 
 # Every file gets one date and every bytecode file checks by no date, so that the same input makes the same layers. The
@@ -19,8 +20,8 @@ SH
 # the lock changes. What pip downloads stays in the builder's cache and never in a layer. A mirror's address may hold a
 # password: it comes as a secret, `docker build --secret id=pip,src=pip.conf .`, and is nowhere afterwards.
 FROM build AS dependencies
-RUN --mount=type=cache,target=/root/.cache/pip \
-    --mount=type=secret,id=pip,target=/root/.config/pip/pip.conf \
+RUN --mount=type=cache,target=/var/cache/pip \
+    --mount=type=secret,id=pip \
     --mount=type=bind,source=requirements.lock,target=requirements.lock \
     pip install --prefix=/install --no-compile --no-warn-script-location --require-hashes --only-binary :all: \
         -r requirements.lock
@@ -39,8 +40,8 @@ RUN cd /install/lib/python3.12/site-packages \
 # entries are cut out, and pip fails when one is missing. README.md is only the wheel's long description, of no use in an
 # image: an empty one does, and an edit of the real one builds nothing again.
 FROM build AS project
-RUN --mount=type=cache,target=/root/.cache/pip \
-    --mount=type=secret,id=pip,target=/root/.config/pip/pip.conf \
+RUN --mount=type=cache,target=/var/cache/pip \
+    --mount=type=secret,id=pip \
     --mount=type=bind,source=requirements-dev.lock,target=requirements-dev.lock \
     awk '/^[a-z]/ { wanted = $1 ~ /^(hatchling|packaging|pathspec|pluggy|tomlkit|trove-classifiers)==/ } wanted' \
         requirements-dev.lock >/tmp/build.lock \
