@@ -6,11 +6,10 @@ import sys
 def _stop_in_peace() -> None:
     """Take the signals that stop a node before the imports, which last long enough to be hit; nothing is begun yet."""
     import os
-    import signal
 
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup leaves SIGHUP
-            signal.signal(number, lambda *_: os._exit(0))
+    from config.signals import hear
+
+    hear(lambda *_: os._exit(0))
 
 
 def main() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import signal
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Sequence
@@ -30,6 +29,7 @@ from config.show.report import (
     versions,
     write,
 )
+from config.signals import hear
 
 PRESET_NAMES = ("production", "testnet", "sandbox")
 ROLE_NAMES = ("trader", "recorder")
@@ -255,9 +255,7 @@ def run(
     strategy_config_class: str | None,
 ) -> None:
     """Run a node: preflight, start, ready, watch, stop."""
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup leaves SIGHUP
-            signal.signal(number, _stop_asked)
+    hear(_stop_asked)
     settings = None
     try:
         colours = sys.stdout.isatty() and not os.environ.get("NO_COLOR")

@@ -6,7 +6,6 @@ No key, no account and no network is needed. Nothing of the environment is read,
 from __future__ import annotations
 
 import asyncio
-import signal
 import sys
 import tempfile
 import time
@@ -24,6 +23,7 @@ from rich.text import Text
 
 from config.models import TradingNodeSettings
 from config.problems import ConfigError, ExitCode
+from config.signals import hear
 from tests.redis_server import RedisServer
 from tests.venue.handle import Venue
 
@@ -181,8 +181,7 @@ def _stop(*_: object) -> NoReturn:
 def main() -> int:
     """Run the demo and return its exit code: 0 when everything in the summary happened, 130 after Ctrl-C."""
     console = Console(highlight=False)
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _stop)
+    hear(_stop)
     try:
         return _play(console)
     except StoppedError:

@@ -19,6 +19,7 @@ from typing import Any, NoReturn
 from rich.console import Console
 from rich.table import Table
 
+from config.signals import hear
 from tests.containers.stack import NO_ENGINE, CommandError, Stack, engine
 
 PROJECT = "tradingnode-demo"
@@ -36,8 +37,7 @@ def main() -> int:
     if found is None:
         console.print(NO_ENGINE, style="red", soft_wrap=True)
         return 2
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _stop)
+    hear(_stop)
     console.print(f"[bold]the offline stack[/]: Redis, an exchange on loopback, a testnet node\n[dim]{found}[/]\n")
     began, code = time.monotonic(), 1
     with tempfile.TemporaryDirectory(prefix="tradingnode-demo-") as folder:
@@ -52,8 +52,7 @@ def main() -> int:
             console.print(str(error), style="red", soft_wrap=True, markup=False)
         finally:
             # A second Ctrl-C must not leave half of it behind.
-            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-                signal.signal(number, signal.SIG_IGN)
+            hear(signal.SIG_IGN)
             with _step(console, "clean up") as say:
                 stack.down()
                 stack.forget_images()

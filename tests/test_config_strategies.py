@@ -221,3 +221,12 @@ def test_a_directory_given_as_configuration_cannot_be_read(tmp_path: Path) -> No
     assert (2, "--strategy-config", f"{folder} cannot be read: Is a directory") == refusal(
         f"{DOTTED}:Quiet", str(folder)
     )
+
+
+def test_a_field_that_there_is_not_is_told_with_those_that_there_are(write: Write) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_strategy(f"{DOTTED}:Quiet", write("q.json", '{"sise": 3}'))
+    (problem,) = caught.value.problems
+    assert problem.fix.startswith("give its fields in a JSON or TOML file with --strategy-config: ")
+    assert "size" in problem.fix
+    assert "order_id_tag" not in problem.fix  # of every strategy

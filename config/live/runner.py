@@ -29,9 +29,9 @@ from config.live.readiness import Connections, connected_clients, is_ready, lack
 from config.live.restriction import Restriction, cancel_all, still_open
 from config.live.strategy_errors import mask_errors
 from config.problems import ExitCode, Problem, raise_errors
+from config.signals import SIGNALS, hear
 
 POLL_SECS = 0.01
-SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 # Binance -2014 and -2015, Bybit 10003 to 10005 and 33004: the key is malformed, unknown, forbidden here or expired.
 REFUSED_KEY = re.compile(r"-2014|-2015|\b1000[345]\b|\b33004\b")
 WATCHDOG_MARGIN_SECS = 1.0
@@ -279,9 +279,7 @@ def _take_signals(loop: asyncio.AbstractEventLoop, stop: _Stop) -> dict[signal.S
     """Take the signals from the kernel, which would let a connecting node spin on, and return the handlers to restore."""
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.wish)  # uvloop removes none before it runs
-    # What was ignored stays ignored: that is how nohup keeps a process alive.
-    mine = [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
-    return {number: signal.signal(number, stop.on_signal) for number in mine}
+    return hear(stop.on_signal)
 
 
 async def _supervise(

@@ -23,10 +23,11 @@ from config.live.changes import Changes
 from config.live.control import serve
 from config.live.halted import OPERATOR, Halt
 from config.live.restriction import LEASE
-from config.live.runner import ENGINES, SIGNALS, Deadlines, Running, run_node
+from config.live.runner import ENGINES, Deadlines, Running, run_node
 from config.models import TradingNodeSettings
 from config.problems import Problem
 from config.show.banner import Row, aligned, duration, end_rows, found_rows, nets, start_rows
+from config.signals import hear
 from config.state_dir import READINESS_FILE
 from config.store.lease import Lease, lease_names
 from config.store.retention import trim_catalog, trim_snapshots
@@ -95,7 +96,8 @@ class Session:
                 preset=settings.preset,
                 role=settings.role,
             )
-            after.callback(_ignore_signals)
+            # Nothing may disturb the last steps of a process that ends: a signal would take the place of its exit code.
+            after.callback(hear, signal.SIG_IGN)
             run_node(
                 config,
                 Deadlines(settings.seconds_to_ready, settings.stop_timeout),
@@ -244,12 +246,6 @@ class Session:
                 self._early.append(act)
                 return
         act(self._running)
-
-
-def _ignore_signals() -> None:
-    """Let nothing disturb the last steps of a process that ends: a signal would take the place of its exit code."""
-    for number in SIGNALS:
-        signal.signal(number, signal.SIG_IGN)
 
 
 def _restrict(running: Running, reason: str, sentence: str) -> None:

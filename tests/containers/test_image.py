@@ -7,13 +7,12 @@ loopback (``--network host``), so this wants an engine that runs on this host, u
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 import subprocess
 import tarfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from uuid import uuid4
 import pytest
 
 from tests.conftest import CANARIES
+from tests.containers.stack import docker
 from tests.redis_server import RedisServer
 from tests.venue.handle import Venue
 
@@ -63,22 +63,6 @@ LEFT_OUT = (
 READY_WITHIN_SECS = 60.0
 POLL_SECS = 0.2
 SLOWEST_HEALTH_MS = 1000
-
-
-def docker(*args: str, check: bool = True, environ: Mapping[str, str] | None = None) -> str:
-    """Return what ``docker ARGS`` says, both streams; raise with it if the command fails."""
-    done = subprocess.run(
-        ["docker", *args],
-        env={**os.environ, **(environ or {})},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
-    )
-    if check and done.returncode:
-        raise AssertionError(f"`docker {' '.join(args)}` ended with {done.returncode}:\n{done.stdout}")
-    return done.stdout
 
 
 def context(folder: Path) -> Path:

@@ -315,6 +315,16 @@ def test_what_the_venue_refuses_is_told_before_a_node_is_built(
     assert [] == leaks(tmp_path)
 
 
+def test_misspelt_strategy_is_told_though_the_venues_are_away(
+    start: Start, testnet: dict[str, str], venue: Venue
+) -> None:
+    venue.misbehave("http_500")
+    node = start("run", "-p", "testnet", "--strategy", "nowhere.py:Missing", environ=testnet)
+    assert 2 == node.wait()
+    assert "nowhere.py does not exist" in node.stderr
+    assert {} == venue.counts()
+
+
 def test_signal_while_connecting_stops_at_once(start: Start, testnet: dict[str, str], venue: Venue) -> None:
     """Nautilus would go on until its connection timeout of 30 s."""
     venue.misbehave("hang")
